@@ -1,0 +1,143 @@
+//! Every maximum of the engine, with the arithmetic that justifies it.
+//!
+//! A queue, table or loop that input from outside can grow has its bound here.
+
+use crate::time::Span;
+
+/// Longest name, in bytes: what common file systems allow for one path component.
+pub const NAME_LEN_MAX: usize = 255;
+
+/// Longest body of a frame, in bytes: a chunk of a piece and its head of 12 bytes.
+pub const FRAME_LEN_MAX: usize = CHUNK_LEN_MAX + 12;
+
+/// What decoding one message may allocate, in bytes, as the sum over its collections. A frame of 64 KiB decodes into less.
+pub const DECODE_BYTES_MAX: usize = 1024 * 1024;
+
+/// Bytes of a piece in one data frame. A message behind it waits for 64 KiB, which is 0.5 ms at 1 Gbit/s.
+pub const CHUNK_LEN_MAX: usize = 64 * 1024;
+
+/// Most pieces of a file: 2^21 x 512 KiB = 1 TiB.
+pub const PIECES_MAX: u32 = 1 << 21;
+
+/// Piece hashes in one message: 3,000 x 20 bytes = 60,000 bytes, inside a frame.
+pub const HASHES_PER_MESSAGE: usize = 3_000;
+
+/// Bytes of a bit map in one message: 32 KiB = 262,144 pieces.
+pub const BITS_BYTES_PER_MESSAGE: usize = 32 * 1024;
+
+/// Pieces in one message of news: 5,000 x at most 5 bytes = 25,000 bytes, inside a frame.
+pub const HAVES_PER_MESSAGE: usize = 5_000;
+
+/// Rows in one page of a listing: a row is at most two names and some numbers, 600 bytes; 100 x 600 = 60,000 bytes.
+pub const ROWS_PER_PAGE: usize = 100;
+
+/// Rows of a listing that a client gathers before it gives up: 100,000 rows x about 300 bytes = 30 MB.
+pub const ROWS_MAX: usize = 100_000;
+
+/// Peers in one answer to an announce: 50 x at most 320 bytes = 16,000 bytes. 20 to 40 neighbours are enough.
+pub const PEERS_PER_ANSWER: usize = 50;
+
+/// Announcements in one message: 100 x at most 560 bytes = 56,000 bytes.
+pub const ANNOUNCES_PER_MESSAGE: usize = 100;
+
+/// Notices kept for a user who is away, and sent with the answer to a login: 100 x at most 520 bytes = 52,000 bytes.
+pub const INBOX_MAX: usize = 100;
+
+/// Names that one refusal lists: enough to find somebody to talk to.
+pub const NAMES_IN_REFUSAL_MAX: usize = 5;
+
+/// Messages on their way out of one link; the shell's queue has as many places. 256 x at most 64 KiB = 16 MiB, reached only by somebody
+/// who asks for full pages and reads none; ordinary messages have 20 bytes.
+pub const LINK_CREDIT: u32 = 256;
+
+/// Requests of one client that a tracker has not answered yet. A client sends no more.
+pub const REQUESTS_PER_LINK: usize = 16;
+
+/// Requests of this client that wait for a tracker: a person types few, a script one after the other.
+pub const REQUESTS_WAITING_MAX: usize = 1_024;
+
+/// Commands of the person under way at once.
+pub const COMMANDS_MAX: usize = 256;
+
+/// Jobs under way at once; the shell's queue has as many places.
+pub const JOBS_MAX: usize = 512;
+
+/// Links of one peer: 200 neighbours for all files together.
+pub const LINKS_MAX: usize = 200;
+
+/// Links that one address may open to a tracker or a peer: a lab behind one router.
+pub const LINKS_PER_ADDRESS: usize = 128;
+
+/// Links of one tracker.
+pub const TRACKER_LINKS_MAX: usize = 20_000;
+
+/// Neighbours that a download seeks: trials found 20 to 40 to be enough.
+pub const NEIGHBOURS_WANTED: usize = 30;
+
+/// Files that one client shares and fetches at once.
+pub const FILES_MAX: usize = 20_000;
+
+/// Files that a remote may name on one link.
+pub const FILES_PER_LINK: usize = 20_000;
+
+/// Buffers of one piece for arriving data: 24 x 512 KiB = 12 MiB.
+pub const SLOTS: u16 = 24;
+
+/// Upload slots granted at once, over all links: each has a buffer of one piece, 8 x 512 KiB = 4 MiB.
+pub const GRANTS_MAX: usize = 8;
+
+/// Requests for a slot that wait at an uploader. Two keep an uplink busy; more only strand peers (Mundinger's bound is met within 3 %).
+pub const UPLOAD_QUEUE_MAX: usize = 2;
+
+/// Requests for a slot, or for a piece, that one downloader has at one uploader.
+pub const OUTSTANDING_PER_LINK: usize = 8;
+
+/// Pieces received well before rarest first begins.
+pub const RANDOM_FIRST_PIECES: u32 = 4;
+
+/// Copies of one piece under way at once in the end game.
+pub const END_GAME_COPIES: usize = 2;
+
+/// Bad pieces after which a device is banned; after the first it is asked only when nobody else can help.
+pub const BAD_PIECES_BAN: u32 = 3;
+
+/// Devices remembered as banned, and devices whose membership is remembered: 4,096 x about 100 bytes each.
+pub const DEVICES_REMEMBERED_MAX: usize = 4_096;
+
+/// Files in one group, groups in all, members in one group, groups of one user: 10,000 groups x 1,000 members are 10^7 rows of about 100 bytes.
+pub const GROUPS_MAX: usize = 100_000;
+/// Members of one group.
+pub const MEMBERS_PER_GROUP: usize = 10_000;
+/// Files listed in one group.
+pub const FILES_PER_GROUP: usize = 100_000;
+/// Requests to join one group that wait for an answer.
+pub const JOIN_REQUESTS_PER_GROUP: usize = 1_000;
+/// Accounts.
+pub const USERS_MAX: usize = 2_000_000;
+/// Devices remembered for retries and for the exact answer to a failed login; the oldest is forgotten first.
+pub const DEVICES_MAX: usize = 2_000_000;
+
+/// Swarm entries that one device may have: one for each file it shares or fetches.
+pub const SWARM_ENTRIES_PER_LINK: usize = FILES_MAX;
+
+/// Commands that wait to be written to the tracker's log: 4,096 x about 600 bytes = 2.4 MB.
+pub const PROPOSALS_MAX: usize = 4_096;
+
+/// Log entries after which the registry is written whole and the log is cut.
+pub const SNAPSHOT_EVERY: u64 = 10_000;
+
+/// Failed logins of a user from a network that are answered at once.
+pub const LOGIN_TRIES_FREE: u32 = 5;
+/// The longest wait between failed logins of a user from a network.
+pub const LOGIN_WAIT_MAX: Span = Span::from_secs(60);
+/// Pairs of user and network whose failed logins are remembered.
+pub const LOGIN_TRIES_REMEMBERED: usize = 100_000;
+
+/// A link that said nothing for this long is dead; the other side says something every third of it.
+pub const IDLE: Span = Span::from_secs(90);
+
+/// How long a handshake may take; the shell keeps it.
+pub const HANDSHAKE: Span = Span::from_secs(5);
+
+/// How long one frame may take from its first byte to its last; the shell keeps it. 64 KiB in 15 s is 4.3 KiB/s.
+pub const FRAME: Span = Span::from_secs(15);

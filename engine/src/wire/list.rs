@@ -1,0 +1,78 @@
+//! A list from outside whose length is checked before anything is allocated.
+
+use alloc::vec::Vec;
+use core::ops::Deref;
+
+use bincode::de::{BorrowDecoder, Decoder};
+use bincode::enc::Encoder;
+use bincode::error::{DecodeError, EncodeError};
+use bincode::{BorrowDecode, Decode, Encode};
+
+/// At most `MAX` items.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct List<T, const MAX: usize>(Vec<T>);
+
+impl<T, const MAX: usize> List<T, MAX> {
+    /// Takes the items.
+    ///
+    /// # Panics
+    /// If there are more than `MAX`: the sender's mistake, so ours.
+    #[must_use]
+    pub fn new(items: Vec<T>) -> Self {
+        assert!(items.len() <= MAX, "a list of {} has at most {MAX} items", items.len());
+        List(items)
+    }
+
+    /// The items.
+    #[must_use]
+    pub fn into_vec(self) -> Vec<T> {
+        self.0
+    }
+}
+
+impl<T, const MAX: usize> Default for List<T, MAX> {
+    fn default() -> Self {
+        List(Vec::new())
+    }
+}
+
+impl<T, const MAX: usize> Deref for List<T, MAX> {
+    type Target = [T];
+    fn deref(&self) -> &[T] {
+        &self.0
+    }
+}
+
+impl<T: Encode, const MAX: usize> Encode for List<T, MAX> {
+    fn encode<E: Encoder>(&self, encoder: &mut E) -> Result<(), EncodeError> {
+        (self.0.len() as u64).encode(encoder)?;
+        self.0.iter().try_for_each(|item| item.encode(encoder))
+    }
+}
+
+impl<C, T: Decode<C>, const MAX: usize> Decode<C> for List<T, MAX> {
+    fn decode<D: Decoder<Context = C>>(decoder: &mut D) -> Result<Self, DecodeError> {
+        gather::<T, D, MAX>(decoder, T::decode)
+    }
+}
+
+impl<'de, C, T: BorrowDecode<'de, C>, const MAX: usize> BorrowDecode<'de, C> for List<T, MAX> {
+    fn borrow_decode<D: BorrowDecoder<'de, Context = C>>(decoder: &mut D) -> Result<Self, DecodeError> {
+        gather::<T, D, MAX>(decoder, T::borrow_decode)
+    }
+}
+
+fn gather<T, D: Decoder, const MAX: usize>(
+    decoder: &mut D,
+    item: impl Fn(&mut D) -> Result<T, DecodeError>,
+) -> Result<List<T, MAX>, DecodeError> {
+    const { assert!(size_of::<T>() > 0, "an item costs something, so that a false length does not loop") };
+    let len = super::codec::decode_len::<MAX, D>(decoder)?;
+    decoder.claim_container_read::<T>(len)?;
+    let mut items = Vec::with_capacity(len);
+    for _ in 0..len {
+        decoder.unclaim_bytes_read(size_of::<T>());
+        items.push(item(decoder)?);
+    }
+    Ok(List(items))
+}

@@ -1,0 +1,10 @@
+//! What travels between machines: messages, and the one module that turns them into bytes and back.
+
+pub mod codec;
+pub mod frame;
+pub mod list;
+pub mod peer;
+pub mod tracker;
+
+/// The protocol's name and version, which both ends of every connection must name.
+pub const PROTOCOL: &[u8; 16] = b"group-sharing/01";

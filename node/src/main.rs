@@ -1,0 +1,2 @@
+//! Private group file sharing on real sockets.
+fn main() {}

@@ -1,0 +1,1 @@
+//! The simulator: engine machines over a virtual network, disk and clock.
