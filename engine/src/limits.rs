@@ -37,7 +37,7 @@ pub const ROWS_MAX: usize = 100_000;
 /// Peers in one answer to an announce: 50 x at most 320 bytes = 16,000 bytes. 20 to 40 neighbours are enough.
 pub const PEERS_PER_ANSWER: usize = 50;
 
-/// Announcements in one message: 100 x at most 560 bytes = 56,000 bytes.
+/// Announcements in one message: 100 x at most 570 bytes = 57,000 bytes.
 pub const ANNOUNCES_PER_MESSAGE: usize = 100;
 
 /// Notices kept for a user who is away, and sent with the answer to a login: 100 x at most 520 bytes = 52,000 bytes.
@@ -141,3 +141,54 @@ pub const HANDSHAKE: Span = Span::from_secs(5);
 
 /// How long one frame may take from its first byte to its last; the shell keeps it. 64 KiB in 15 s is 4.3 KiB/s.
 pub const FRAME: Span = Span::from_secs(15);
+
+/// Openings of files on one link that wait for the tracker's word on the other's membership.
+pub const VOUCHES_PER_LINK: usize = 64;
+
+/// Shares that are being looked at side by side after a login.
+pub const OPENING_MAX: usize = 32;
+
+/// Dials to peers under way at once.
+pub const DIALS_MAX: usize = 16;
+
+/// Peers of one file that are remembered for dialling: twice the neighbours wanted.
+pub const CANDIDATES_MAX: usize = 64;
+
+/// A piece faster than this is on a fast link, where more of them must be under way to hide the round trips.
+pub const FAST_PIECE: Span = Span::from_millis(20);
+
+/// Pieces under way between two peers, or granted at an uploader, on a link that is not fast: one moves while the next is arranged.
+pub const OUTSTANDING_SLOW: usize = 2;
+
+/// Pieces sent side by side on a fast uplink; on others they go one after another, so that each can be served on the sooner.
+pub const SENDS_FAST: usize = 4;
+
+/// How often downloads, uploads and waiting commands are looked over.
+pub const SWEEP: Span = Span::from_secs(1);
+
+/// How long news of pieces is gathered before it is sent.
+pub const HAVE_DELAY: Span = Span::from_millis(5);
+
+/// How often a download tells the tracker how far it is, and asks for peers if it has few.
+pub const ANNOUNCE: Span = Span::from_secs(5);
+
+/// How long a command waits for a tracker.
+pub const TRACKER_PATIENCE: Span = Span::from_secs(15);
+
+/// The longest time between tries to reach a tracker.
+pub const TRACKER_RETRY_MAX: Span = Span::from_secs(4);
+
+/// How long nothing may come from a peer that owes a piece before the piece is asked of others; doubles each time it happens.
+pub const STALL: Span = Span::from_secs(10);
+
+/// How long a peer that could not be reached, or that left, is not dialled again.
+pub const REDIAL: Span = Span::from_secs(10);
+
+/// How long a granted slot may stay unused.
+pub const GRANT_PATIENCE: Span = Span::from_secs(30);
+
+/// How often a download that waits for room on the disk tries again.
+pub const DISK_RETRY: Span = Span::from_secs(10);
+
+/// Verified pieces after which a partial file is synced: 128 x 512 KiB = 64 MiB.
+pub const PIECES_PER_SYNC: u32 = 128;

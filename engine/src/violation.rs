@@ -37,6 +37,8 @@ pub enum Violation {
     TooManyRequests,
     /// It does not read what it asked for.
     NotReading,
+    /// A granted slot that it neither used nor returned in time.
+    SlotUnused,
     /// A list of hashes that does not match the catalogue.
     FalseHashes,
     /// Pieces that do not match their hashes, too often.
@@ -64,6 +66,7 @@ impl fmt::Display for Violation {
             Violation::UnaskedAnswer => "it answered what was not asked",
             Violation::TooManyRequests => "it asked for too much at once",
             Violation::NotReading => "it does not read what it asked for",
+            Violation::SlotUnused => "it neither used nor returned an upload slot",
             Violation::FalseHashes => "its piece hashes do not match the catalogue",
             Violation::BadPieces => "it sent bad pieces",
             Violation::BadHello => "its greeting was out of order",

@@ -1,32 +1,390 @@
-//! The peer machine.
+//! The peer machine: a client that fetches files from other peers and serves what it holds.
+//!
+//! Where to look: [`command`] is what a person may ask; `person` is where each command begins. `session` and `purpose` talk to a tracker.
+//! `neighbours` finds peers and opens files on links; `fetch` asks for pieces and takes them in; `picker` and [`strategy`] say which piece
+//! and from whom; `serve` gives pieces to others; `share` is the life of a file; `leaving` ends it all.
 
+mod alarm;
 pub mod command;
+mod fetch;
+mod file;
 pub mod io;
+mod jobs;
+mod leaving;
+mod link;
+mod neighbours;
+mod person;
+pub mod picker;
+mod purpose;
+mod rate;
+mod serve;
+mod session;
+mod share;
 pub mod strategy;
+mod turn;
 
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 
-use crate::seed::Seed;
-use crate::time::Time;
-use io::{Action, Config, Input};
+use rand_chacha::ChaCha8Rng;
+
+use crate::id::{CommandId, DeviceId, DialId, FileId, JobId, LinkId, Slot};
+use crate::limits::{IDLE, LINK_CREDIT, SLOTS, SWEEP};
+use crate::name::{GroupName, UserName};
+use crate::seed::{Purpose as Stream, Seed};
+use crate::time::{Span, Time};
+use crate::violation::Violation;
+use crate::wire::peer::PeerMessage;
+use crate::wire::tracker::Notice;
+use alarm::{Alarm, Alarms};
+use file::{Files, Key};
+use io::{Action, Config, Input, Outcome, Stamp};
+use jobs::{Job, Jobs};
+use leaving::Departure;
+use link::Links;
+use serve::Uploads;
+use session::Session;
+use turn::Turn;
+
+/// How often something is said on quiet links: three times in the time after which they count as dead.
+const KEEP_ALIVE: Span = Span(IDLE.0 / 3);
 
 /// A peer.
 #[derive(Debug)]
-pub struct Peer;
+pub struct Peer {
+    config: Config,
+    piece_rng: ChaCha8Rng,
+    peer_rng: ChaCha8Rng,
+    salt_rng: ChaCha8Rng,
+    backoff_rng: ChaCha8Rng,
+    alarms: Alarms,
+    jobs: Jobs,
+    session: Session,
+    /// Commands that wait for their answer.
+    commands: BTreeSet<CommandId>,
+    /// Those of them that wait for the end of a download, or of all.
+    waits: Vec<(CommandId, Option<Key>)>,
+    departure: Option<Departure>,
+    /// Told right after the answer to a login.
+    news_after_login: Vec<Notice>,
+    files: Files,
+    /// Shares to be looked at before they are served, and how many are being looked at.
+    to_open: VecDeque<(FileId, Stamp)>,
+    opening: usize,
+    /// Files of which the tracker must hear soon.
+    to_announce: Vec<FileId>,
+    /// Devices that the tracker called a member's, by group.
+    members: BTreeMap<GroupName, BTreeMap<DeviceId, UserName>>,
+    links: Links,
+    dials: BTreeMap<DialId, DeviceId>,
+    last_dial: u32,
+    /// When a device may be dialled again.
+    redial: BTreeMap<DeviceId, Time>,
+    /// Bad pieces sent, by device; and those that sent too many.
+    bad_pieces: BTreeMap<DeviceId, u32>,
+    banned: BTreeSet<DeviceId>,
+    free_slots: Vec<Slot>,
+    /// Free slots that are promised to requests under way.
+    reserved: usize,
+    uploads: Uploads,
+    exiting: bool,
+}
 
 impl Peer {
-    /// A peer with no session.
+    /// A peer with no session. It wakes up at once, to look for a tracker.
     #[must_use]
-    pub fn new(_config: Config, _seed: Seed) -> Peer {
-        Peer
+    pub fn new(config: Config, seed: Seed) -> Peer {
+        let mut alarms = Alarms::new();
+        alarms.set(Alarm::Tracker, Time::default());
+        Peer {
+            session: Session::new(config.trackers.clone(), config.first_seq),
+            config,
+            piece_rng: seed.stream(Stream::Pieces),
+            peer_rng: seed.stream(Stream::Peers),
+            salt_rng: seed.stream(Stream::Salts),
+            backoff_rng: seed.stream(Stream::Backoff),
+            alarms,
+            jobs: Jobs::default(),
+            commands: BTreeSet::new(),
+            waits: Vec::new(),
+            departure: None,
+            news_after_login: Vec::new(),
+            files: Files::default(),
+            to_open: VecDeque::new(),
+            opening: 0,
+            to_announce: Vec::new(),
+            members: BTreeMap::new(),
+            links: Links::default(),
+            dials: BTreeMap::new(),
+            last_dial: 0,
+            redial: BTreeMap::new(),
+            bad_pieces: BTreeMap::new(),
+            banned: BTreeSet::new(),
+            free_slots: (0..SLOTS).rev().map(Slot).collect(),
+            reserved: 0,
+            uploads: Uploads::default(),
+            exiting: false,
+        }
     }
-    /// Takes in what happened; appends what must be done.
-    pub fn handle(&mut self, _now: Time, _input: Input, _outbox: &mut Vec<Action>) {}
-    /// When to call with `Wake`.
+
+    /// When to call with `Wake` if nothing else happens before.
     #[must_use]
     pub fn next_wakeup(&self) -> Option<Time> {
-        None
+        self.alarms.next()
     }
+
+    /// Takes in what happened; appends what must be done.
+    pub fn handle(&mut self, now: Time, input: Input, outbox: &mut Vec<Action>) {
+        let mut turn = Turn { now, outbox };
+        self.dispatch(input, &mut turn);
+        self.serve(&mut turn);
+        self.fill(&mut turn);
+    }
+
+    fn dispatch(&mut self, input: Input, turn: &mut Turn<'_>) {
+        match input {
+            Input::Command { id, command } => self.command(id, command, turn),
+            Input::Forget { id } => self.forget(id),
+            Input::LinkUp { link, dial, device, from } => match dial {
+                Some(dial) if self.session.is_dial(dial) => self.tracker_up(link, turn),
+                Some(dial) => match self.dials.remove(&dial) {
+                    Some(expected) => self.peer_up(link, Some(expected), device, from, turn),
+                    None => turn.act(Action::Close { link, violation: None }),
+                },
+                None => self.peer_up(link, None, device, from, turn),
+            },
+            Input::DialFailed { dial } if self.session.is_dial(dial) => self.tracker_failed(turn),
+            Input::DialFailed { dial } => {
+                if let Some(device) = self.dials.remove(&dial) {
+                    self.rest_from_dialling(turn.now, device);
+                }
+            }
+            Input::LinkDown { link } if self.session.is_link(link) => self.tracker_down(turn),
+            Input::LinkDown { link } => self.drop_link(link, turn),
+            Input::Message { link, message } => self.message(link, message, turn),
+            Input::Tracker { link, message } if self.session.is_link(link) => {
+                self.from_tracker(message, turn)
+            }
+            Input::Tracker { .. } => {}
+            Input::Sent { link, messages } => self.refund(link, messages),
+            Input::Block { link, extent, slot } => self.arrived(link, extent, slot, turn),
+            Input::Done { job, outcome } => self.done(job, outcome, turn),
+            Input::Wake => self.wake(turn),
+        }
+    }
+
+    fn refund(&mut self, link: LinkId, messages: u32) {
+        if self.session.is_link(link) {
+            self.session.refund(messages);
+        } else if let Some(there) = self.links.get_mut(link) {
+            there.credit += messages;
+            assert!(there.credit <= LINK_CREDIT, "no more credit comes back than was spent");
+        }
+    }
+
+    fn done(&mut self, id: JobId, outcome: Outcome, turn: &mut Turn<'_>) {
+        match self.jobs.end(id) {
+            job @ (Job::KeyForAccount { .. } | Job::KeyForLogin { .. }) => {
+                self.key_derived(job, outcome, turn)
+            }
+            job @ Job::Survey { .. } => self.surveyed(job, outcome, turn),
+            Job::Recall { id, user } => self.recalled(id, &user, outcome, turn),
+            job @ (Job::RememberShare { .. } | Job::RememberPart { .. } | Job::RememberFinished { .. }) => {
+                self.remembered(job, &outcome, turn);
+            }
+            Job::OpenShare { file } => self.share_opened(file, outcome, turn),
+            Job::OpenPart { file, id, resume } => self.part_opened(file, (id, resume), outcome, turn),
+            Job::Hash { extent, slot, link } => self.hashed((extent, slot, link), outcome, turn),
+            Job::Write { extent, slot, link, cv } => self.written((extent, slot, link), cv, outcome, turn),
+            Job::Finish { file } => self.finished(file, outcome, turn),
+            Job::Send => self.sent(id, outcome, turn),
+            // A checkpoint that finds the disk full is made up for by the next; the shell ends the process if a sync fails otherwise.
+            Job::Memory | Job::Sync | Job::Close => {}
+        }
+        self.exit_when_idle(turn);
+    }
+
+    fn wake(&mut self, turn: &mut Turn<'_>) {
+        let now = turn.now;
+        if self.alarms.take(Alarm::Tracker, now) {
+            self.dial_tracker(turn);
+        }
+        if self.alarms.take(Alarm::Haves, now) {
+            self.tell_news(turn);
+            let fresh = core::mem::take(&mut self.to_announce);
+            self.announce(&fresh, true, turn);
+        }
+        if self.alarms.take(Alarm::KeepAlive, now) {
+            self.keep_alive(turn);
+            if !self.links.table.is_empty() || self.session.tracker().is_some() {
+                self.alarms.set(Alarm::KeepAlive, now + KEEP_ALIVE);
+            }
+        }
+        if self.alarms.take(Alarm::Sweep, now) {
+            self.sweep(turn);
+        }
+    }
+
+    /// Looks over everything that could wait for ever.
+    fn sweep(&mut self, turn: &mut Turn<'_>) {
+        self.sweep_requests(turn);
+        self.sweep_fetches(turn);
+        self.sweep_uploads(turn);
+        self.announce_due(turn);
+        self.dial_peers(turn);
+        if self.departure.is_some() {
+            self.ask_about_copies(turn);
+        }
+        if self.is_busy() {
+            self.alarms.set(Alarm::Sweep, turn.now + SWEEP);
+        }
+    }
+
+    /// Whether something is under way that must not be left alone.
+    fn is_busy(&self) -> bool {
+        self.session.is_waiting()
+            || self.departure.is_some()
+            || !self.uploads.is_idle()
+            || self.files.table.values().any(|file| file.download().is_some())
+            || self.files.active().any(|(_, file)| file.announced.is_none() || !file.candidates.is_empty())
+    }
+
+    fn keep_alive(&mut self, turn: &mut Turn<'_>) {
+        self.keep_tracker_alive(turn);
+        self.drop_idle_links(turn);
+        let dead: Vec<LinkId> = self
+            .links
+            .table
+            .iter()
+            .filter(|(_, there)| turn.now.since(there.heard) >= IDLE)
+            .map(|(link, _)| *link)
+            .collect();
+        for link in dead {
+            self.drop_link(link, turn);
+            turn.act(Action::Close { link, violation: None });
+        }
+        for link in self.links.table.keys().copied().collect::<Vec<_>>() {
+            self.send(link, PeerMessage::Ping, turn);
+        }
+    }
+
+    fn message(&mut self, link: LinkId, message: PeerMessage, turn: &mut Turn<'_>) {
+        let Some(there) = self.links.get_mut(link) else { return };
+        there.heard = turn.now;
+        match message {
+            PeerMessage::Open(open) => self.opened(link, *open, turn),
+            PeerMessage::Decline { file } => self.declined(link, file),
+            PeerMessage::Ping => self.send(link, PeerMessage::Pong, turn),
+            PeerMessage::Pong => {}
+            PeerMessage::Bye => {
+                self.drop_link(link, turn);
+                turn.act(Action::Close { link, violation: None });
+            }
+            PeerMessage::Free { queue } => {
+                self.queue_is(link, queue);
+                self.free(link);
+            }
+            PeerMessage::Close { file } => {
+                if let Some(Some(ours)) = there.files.remove(&file) {
+                    self.part(link, ours, turn);
+                }
+            }
+            other => self.about_file(link, other, turn),
+        }
+    }
+
+    /// A message about a file that the remote opened. What crossed our closing of it is let pass.
+    fn about_file(&mut self, link: LinkId, message: PeerMessage, turn: &mut Turn<'_>) {
+        let theirs = about(&message);
+        let ours = theirs.and_then(|theirs| self.links.get(link)?.files.get(&theirs).copied());
+        let id = match ours {
+            Some(Some(id)) => id,
+            Some(None) => return,
+            None => return self.violation(link, Violation::UnknownFile, turn),
+        };
+        match message {
+            PeerMessage::Bits { from, bytes, .. } => self.bits(link, id, from, &bytes, turn),
+            PeerMessage::Have { pieces, .. } => self.has(link, id, &pieces, turn),
+            PeerMessage::GetHashes { from, .. } => self.tell_hashes(link, id, from, turn),
+            PeerMessage::Hashes { from, list, .. } => self.hashes(link, id, from, &list, turn),
+            PeerMessage::Ask { .. } => self.asked(link, id, turn),
+            PeerMessage::Queued { queue, .. } => self.queue_is(link, queue),
+            PeerMessage::Busy { queue, .. } => {
+                self.queue_is(link, queue);
+                self.busy(link, id, turn);
+            }
+            PeerMessage::Grant { queue, .. } => {
+                self.queue_is(link, queue);
+                self.granted(link, id, turn);
+            }
+            PeerMessage::Withdraw { .. } => self.withdraw(link, id, turn),
+            PeerMessage::Withdrawn { .. } => self.withdrawn(link, id, turn),
+            PeerMessage::Return { .. } => self.returned(link, id, turn),
+            PeerMessage::Request { piece, .. } => self.requested(link, id, piece, turn),
+            PeerMessage::Cancel { piece, .. } => self.cancel_upload(link, id, piece, turn),
+            PeerMessage::Cancelled { piece, .. } => self.cancelled(link, id, piece, turn),
+            other => unreachable!("handled before: {other:?}"),
+        }
+    }
+
     /// Asserts every invariant.
-    pub fn check(&self) {}
+    ///
+    /// # Panics
+    /// If one does not hold.
+    pub fn check(&self) {
+        self.jobs.check();
+        self.session.check();
+        self.links.check();
+        self.uploads.check();
+        self.check_slots();
+        for (id, file) in &self.files.table {
+            assert_eq!(self.files.by_key.get(&file.key), Some(id));
+            file.check(&self.links);
+        }
+    }
+
+    /// Every slot is free, or holds a piece that is owed, being hashed or being written.
+    fn check_slots(&self) {
+        assert!(self.reserved <= self.free_slots.len(), "what is promised is there");
+        let mut slots: Vec<Slot> = self.free_slots.clone();
+        for file in self.files.table.values() {
+            let flights = file.download().into_iter().flat_map(|download| download.flights.values());
+            slots.extend(flights.flat_map(|flight| flight.sources.iter().map(|source| source.slot)));
+        }
+        slots.extend(self.jobs.slots());
+        slots.sort_unstable();
+        assert!(slots.iter().copied().eq((0..SLOTS).map(Slot)), "each slot has one use: {slots:?}");
+        let asks: usize = self
+            .files
+            .table
+            .values()
+            .flat_map(|file| file.neighbours.values())
+            .map(|neighbour| neighbour.asks)
+            .sum();
+        assert_eq!(asks, self.reserved, "each request for a slot has one in reserve");
+    }
+}
+
+/// The file that a message is about, in the sender's number.
+const fn about(message: &PeerMessage) -> Option<FileId> {
+    use PeerMessage as M;
+    match message {
+        M::Bits { file, .. }
+        | M::Have { file, .. }
+        | M::GetHashes { file, .. }
+        | M::Hashes { file, .. }
+        | M::Ask { file }
+        | M::Queued { file, .. }
+        | M::Busy { file, .. }
+        | M::Grant { file, .. }
+        | M::Withdraw { file }
+        | M::Withdrawn { file }
+        | M::Return { file }
+        | M::Request { file, .. }
+        | M::Cancel { file, .. }
+        | M::Cancelled { file, .. } => Some(*file),
+        M::Open(_) | M::Decline { .. } | M::Close { .. } | M::Free { .. } | M::Ping | M::Pong | M::Bye => {
+            None
+        }
+    }
 }

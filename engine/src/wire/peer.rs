@@ -56,7 +56,7 @@ pub enum PeerMessage {
         /// As many as one message holds, or up to the end.
         list: List<Sha1, HASHES_PER_MESSAGE>,
     },
-    /// "Give me an upload slot." Answered at once by `Queued` or `Busy`, or by `Grant`.
+    /// "Give me an upload slot." Answered exactly once, by `Grant`, `Busy` or `Withdrawn`; before that, perhaps, by `Queued`.
     Ask {
         /// The file.
         file: FileId,
@@ -87,8 +87,13 @@ pub enum PeerMessage {
         /// Slots granted or waited for at the sender.
         queue: u16,
     },
-    /// "I no longer wait for the slot I asked for." A `Grant` that crossed it is answered by `Return`.
+    /// "I no longer wait for the slot I asked for." Answered by `Withdrawn`, unless a `Grant` crossed it.
     Withdraw {
+        /// The file.
+        file: FileId,
+    },
+    /// "You no longer wait."
+    Withdrawn {
         /// The file.
         file: FileId,
     },
@@ -104,7 +109,7 @@ pub enum PeerMessage {
         /// The piece.
         piece: u32,
     },
-    /// "I have it from elsewhere." The request is still answered, by the rest of its data or by `Cancelled`.
+    /// "I have it from elsewhere." Answered by `Cancelled`, behind whatever of the data had left.
     Cancel {
         /// The file.
         file: FileId,

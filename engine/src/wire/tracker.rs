@@ -7,7 +7,7 @@ use core::net::{IpAddr, Ipv6Addr, SocketAddr};
 use bincode::{Decode, Encode};
 
 use super::list::List;
-use crate::id::{DeviceId, Key, Salt};
+use crate::id::{Blake3, DeviceId, Key, Salt};
 use crate::limits::{
     ANNOUNCES_PER_MESSAGE, INBOX_MAX, NAMES_IN_REFUSAL_MAX, PEERS_PER_ANSWER, ROWS_PER_PAGE,
 };
@@ -130,12 +130,19 @@ pub enum Request {
         /// The file.
         name: FileName,
     },
-    /// Whether a device is, at present, that of a member.
+    /// Whether a device that is online is that of a member.
     Vouch {
         /// The group.
         group: GroupName,
         /// The device that claims membership.
         device: DeviceId,
+    },
+    /// Whether a user, vouched for earlier, is still a member.
+    VouchAgain {
+        /// The group.
+        group: GroupName,
+        /// The user.
+        user: UserName,
     },
 }
 
@@ -210,6 +217,8 @@ pub struct Announce {
     pub group: GroupName,
     /// The file.
     pub name: FileName,
+    /// The root of its piece hashes: another file of the same name is not meant.
+    pub hashes: Blake3,
     /// Whether the peer takes part, and how far it is.
     pub state: Standing,
     /// Whether the answer should name peers.
@@ -315,7 +324,7 @@ pub enum Answer {
         /// Some of the peers online that take part.
         peers: List<PeerInfo, PEERS_PER_ANSWER>,
     },
-    /// The device's user, if the device is online and its user a member.
+    /// The user, if a member.
     Vouched(Option<UserName>),
 }
 

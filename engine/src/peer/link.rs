@@ -1,0 +1,108 @@
+//! Links to other peers.
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+
+use super::rate::Smooth;
+use crate::id::{DeviceId, FileId, LinkId};
+use crate::limits::LINK_CREDIT;
+use crate::time::{Span, Time};
+use crate::wire::peer::Open;
+
+/// A peer at the other end of a link.
+#[derive(Debug)]
+pub(super) struct Link {
+    pub(super) device: DeviceId,
+    pub(super) from: SocketAddr,
+    /// Whether this side dialled.
+    pub(super) dialled: bool,
+    /// Messages that may still be sent before the shell refunds some.
+    pub(super) credit: u32,
+    pub(super) heard: Time,
+    /// The remote's numbers for files, and ours; none for a file that this side closed or declined.
+    pub(super) files: BTreeMap<FileId, Option<FileId>>,
+    /// Openings that wait for the tracker's word on the remote's membership.
+    pub(super) unvouched: Vec<Open>,
+    /// How long the remote takes for a piece.
+    pub(super) piece_time: Smooth,
+    /// Pieces owed by the remote, over all files.
+    pub(super) owed: usize,
+    /// Since when the remote owes pieces and none came.
+    pub(super) waiting_since: Time,
+    /// How often it let pieces wait for too long.
+    pub(super) stalls: u32,
+    /// Until when nothing is asked of it, after a stall.
+    pub(super) rests_until: Time,
+    /// Slots granted or waited for at the remote, when it last said.
+    pub(super) queue: u16,
+    /// Since when no file ties the two together.
+    pub(super) idle_since: Option<Time>,
+}
+
+impl Link {
+    pub(super) fn new(now: Time, device: DeviceId, from: SocketAddr, dialled: bool) -> Link {
+        Link {
+            device,
+            from,
+            dialled,
+            credit: LINK_CREDIT,
+            heard: now,
+            files: BTreeMap::new(),
+            unvouched: Vec::new(),
+            piece_time: Smooth::default(),
+            owed: 0,
+            waiting_since: now,
+            stalls: 0,
+            rests_until: Time::default(),
+            queue: 0,
+            idle_since: None,
+        }
+    }
+
+    /// How long the remote will take until one more piece from it is here, if it was ever measured: its queue and what it owes us,
+    /// times its smoothed time for a piece.
+    pub(super) fn expected(&self, outstanding: usize, unmeasured: Span) -> Span {
+        let ahead = (outstanding as u64).max(u64::from(self.queue)) + 1;
+        self.piece_time.get().unwrap_or(unmeasured) * ahead
+    }
+}
+
+/// All links to peers; at most one to a device.
+#[derive(Debug, Default)]
+pub(super) struct Links {
+    pub(super) table: BTreeMap<LinkId, Link>,
+    pub(super) by_device: BTreeMap<DeviceId, LinkId>,
+}
+
+impl Links {
+    pub(super) fn get(&self, link: LinkId) -> Option<&Link> {
+        self.table.get(&link)
+    }
+
+    pub(super) fn get_mut(&mut self, link: LinkId) -> Option<&mut Link> {
+        self.table.get_mut(&link)
+    }
+
+    pub(super) fn insert(&mut self, id: LinkId, link: Link) {
+        self.by_device.insert(link.device, id);
+        let twin = self.table.insert(id, link);
+        assert!(twin.is_none(), "a link comes up once");
+    }
+
+    pub(super) fn remove(&mut self, id: LinkId) -> Option<Link> {
+        let link = self.table.remove(&id)?;
+        if self.by_device.get(&link.device) == Some(&id) {
+            self.by_device.remove(&link.device);
+        }
+        Some(link)
+    }
+
+    pub(super) fn check(&self) {
+        assert_eq!(self.table.len(), self.by_device.len(), "one link a device");
+        for (device, link) in &self.by_device {
+            assert_eq!(self.table.get(link).map(|link| link.device), Some(*device));
+        }
+        assert!(self.table.values().all(|link| link.credit <= LINK_CREDIT));
+    }
+}

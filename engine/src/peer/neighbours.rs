@@ -1,0 +1,591 @@
+//! Who takes part in a file: from the tracker's word to an open file on a link, and to the end of it.
+//!
+//! Nothing of a group is said to a device that the tracker has not called a member's.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+
+use super::alarm::Alarm;
+use super::command::{Failure, News};
+use super::file::{Ended, Key, Neighbour};
+use super::io::{Action, Role};
+use super::link::Link;
+use super::purpose::Purpose;
+use super::turn::Turn;
+use super::{KEEP_ALIVE, Peer};
+use crate::bitfield::{Bitfield, pieces_of};
+use crate::id::{DeviceId, DialId, FileId, LinkId};
+use crate::limits::{
+    ANNOUNCE, ANNOUNCES_PER_MESSAGE, BITS_BYTES_PER_MESSAGE, CANDIDATES_MAX, DEVICES_REMEMBERED_MAX,
+    DIALS_MAX, FILES_PER_LINK, HAVE_DELAY, HAVES_PER_MESSAGE, LINKS_MAX, NEIGHBOURS_WANTED, PIECES_MAX,
+    REDIAL, VOUCHES_PER_LINK,
+};
+use crate::name::{GroupName, UserName};
+use crate::time::Time;
+use crate::violation::Violation;
+use crate::wire::list::List;
+use crate::wire::peer::{Open, PeerMessage};
+use crate::wire::tracker::{Announce, ClientMessage, PeerInfo, Request, Standing};
+
+impl Peer {
+    /// Who is a member's device, as far as the tracker has said.
+    fn member(&self, group: &GroupName, device: &DeviceId) -> Option<&UserName> {
+        self.members.get(group)?.get(device)
+    }
+
+    pub(super) fn note_member(&mut self, group: &GroupName, device: DeviceId, user: UserName) {
+        let known: usize = self.members.values().map(alloc::collections::BTreeMap::len).sum();
+        if known >= DEVICES_REMEMBERED_MAX {
+            // Those with an open file stay; the rest are asked about again when they come.
+            let linked = &self.links.by_device;
+            self.members
+                .values_mut()
+                .for_each(|devices| devices.retain(|device, _| linked.contains_key(device)));
+        }
+        self.members.entry(group.clone()).or_default().insert(device, user);
+    }
+
+    /// Says something to a peer; one that does not read what it is told loses its link.
+    pub(super) fn send(&mut self, link: LinkId, message: PeerMessage, turn: &mut Turn<'_>) {
+        match self.links.get_mut(link) {
+            Some(there) if there.credit > 0 => {
+                there.credit -= 1;
+                turn.act(Action::Send { link, message });
+            }
+            Some(_) => self.violation(link, Violation::NotReading, turn),
+            None => {}
+        }
+    }
+
+    pub(super) fn violation(&mut self, link: LinkId, violation: Violation, turn: &mut Turn<'_>) {
+        self.drop_link(link, turn);
+        turn.act(Action::Close { link, violation: Some(violation) });
+    }
+
+    /// The tracker names peers of a file.
+    pub(super) fn swarm(
+        &mut self,
+        key: Key,
+        peers: Vec<PeerInfo>,
+        seeders: u32,
+        leechers: u32,
+        turn: &mut Turn<'_>,
+    ) {
+        let Some(id) = self.files.find(&key).map(|(id, _)| id) else { return };
+        if let Some(file) = self.files.get_mut(id) {
+            file.swarm = Some((seeders, leechers, turn.now));
+        }
+        for peer in peers {
+            if peer.device == self.config.device {
+                continue;
+            }
+            self.note_member(&key.0, peer.device, peer.user);
+            if let Some(link) = self.links.by_device.get(&peer.device).copied() {
+                self.knock(link, id, turn);
+            } else if let Some(file) =
+                self.files.get_mut(id).filter(|file| file.candidates.len() < CANDIDATES_MAX)
+            {
+                file.candidates.insert(peer.device, peer.address.0);
+            }
+        }
+        self.dial_peers(turn);
+        self.consider_leaving(turn);
+    }
+
+    /// Dials candidates of files that have too few neighbours.
+    pub(super) fn dial_peers(&mut self, turn: &mut Turn<'_>) {
+        let mut wanted: Vec<(DeviceId, SocketAddr)> = Vec::new();
+        for (_, file) in self.files.active() {
+            let room = NEIGHBOURS_WANTED.saturating_sub(file.neighbours.len() + file.knocked.len());
+            let free = file.candidates.iter().filter(|(device, _)| self.may_dial(turn.now, device));
+            wanted.extend(free.take(room).map(|(device, address)| (*device, *address)));
+        }
+        for (device, address) in wanted {
+            let full =
+                self.dials.len() >= DIALS_MAX || self.links.table.len() + self.dials.len() >= LINKS_MAX;
+            if full || !self.may_dial(turn.now, &device) {
+                continue;
+            }
+            let dial = self.next_dial();
+            self.dials.insert(dial, device);
+            turn.act(Action::Dial { dial, to: address, role: Role::Peer });
+        }
+    }
+
+    fn may_dial(&self, now: Time, device: &DeviceId) -> bool {
+        !self.links.by_device.contains_key(device)
+            && !self.banned.contains(device)
+            && !self.dials.values().any(|dialled| dialled == device)
+            && self.redial.get(device).is_none_or(|until| *until <= now)
+    }
+
+    pub(super) fn next_dial(&mut self) -> DialId {
+        self.last_dial = self.last_dial.wrapping_add(1);
+        DialId(self.last_dial)
+    }
+
+    pub(super) fn rest_from_dialling(&mut self, now: Time, device: DeviceId) {
+        if self.redial.len() >= DEVICES_REMEMBERED_MAX {
+            self.redial.retain(|_, until| *until > now);
+        }
+        if self.redial.len() < DEVICES_REMEMBERED_MAX {
+            self.redial.insert(device, now + REDIAL);
+        }
+    }
+
+    pub(super) fn peer_up(
+        &mut self,
+        id: LinkId,
+        dialled: Option<DeviceId>,
+        device: DeviceId,
+        from: SocketAddr,
+        turn: &mut Turn<'_>,
+    ) {
+        let stranger = dialled.is_some_and(|expected| expected != device);
+        let refused = self.session.user.is_none()
+            || self.links.table.len() >= LINKS_MAX
+            || device == self.config.device;
+        if stranger || refused || self.banned.contains(&device) {
+            return turn.act(Action::Close { link: id, violation: None });
+        }
+        if let Some(old) = self.links.by_device.get(&device).copied() {
+            // Both dialled at once: the link stays that was dialled by the lower device. A second of the same direction is a new one.
+            let lower_dials = self.config.device < device;
+            let old_dialled = self.links.get(old).is_some_and(|link| link.dialled);
+            if old_dialled != dialled.is_some() && old_dialled == lower_dials {
+                return turn.act(Action::Close { link: id, violation: None });
+            }
+            self.drop_link(old, turn);
+            turn.act(Action::Close { link: old, violation: None });
+        }
+        self.links.insert(id, Link::new(turn.now, device, from, dialled.is_some()));
+        self.alarms.set(Alarm::KeepAlive, turn.now + KEEP_ALIVE);
+        let shared: Vec<FileId> = self
+            .files
+            .active()
+            .filter(|(_, f)| f.candidates.contains_key(&device))
+            .map(|(id, _)| id)
+            .collect();
+        for file in shared {
+            self.knock(id, file, turn);
+        }
+    }
+
+    /// Opens a file on a link, unless that was done.
+    fn knock(&mut self, link: LinkId, id: FileId, turn: &mut Turn<'_>) {
+        let Some(file) = self.files.get_mut(id) else { return };
+        if !file.is_active() || file.neighbours.contains_key(&link) || file.knocked.contains(&link) {
+            return;
+        }
+        file.knocked.push(link);
+        self.open(link, id, turn);
+    }
+
+    /// Says that we take part in a file, and what we hold of it.
+    fn open(&mut self, link: LinkId, id: FileId, turn: &mut Turn<'_>) {
+        let Some(file) = self.files.get(id) else { return };
+        let (group, name) = file.key.clone();
+        let count = file.held.count();
+        let open = Open { file: id, group, name, hashes: file.content.hashes, count };
+        let pages = if count == 0 || file.held.is_full() { 0 } else { file.held.len().div_ceil(8) as usize };
+        let bits: Vec<_> = (0..pages)
+            .step_by(BITS_BYTES_PER_MESSAGE)
+            .map(|from| (from, file.held.bytes(from, BITS_BYTES_PER_MESSAGE)))
+            .collect();
+        self.send(link, PeerMessage::Open(Box::new(open)), turn);
+        for (from, bytes) in bits {
+            let from = u32::try_from(from).unwrap_or(u32::MAX);
+            self.send(link, PeerMessage::Bits { file: id, from, bytes: List::new(bytes) }, turn);
+        }
+    }
+
+    /// A peer says that it takes part in a file.
+    pub(super) fn opened(&mut self, link: LinkId, open: Open, turn: &mut Turn<'_>) {
+        let Some(there) = self.links.get_mut(link) else { return };
+        if let Some(Some(_)) = there.files.get(&open.file) {
+            return self.violation(link, Violation::FileOpenedTwice, turn);
+        }
+        if there.files.len() >= FILES_PER_LINK {
+            return self.violation(link, Violation::TooManyFiles, turn);
+        }
+        let device = there.device;
+        let ours = self.files.find(&(open.group.clone(), open.name.clone()));
+        let Some((id, _)) = ours.filter(|(_, file)| file.is_active() && file.content.hashes == open.hashes)
+        else {
+            return self.decline(link, open.file, turn);
+        };
+        if self.member(&open.group, &device).is_some() {
+            return self.welcome(link, id, &open, turn);
+        }
+        let Some(there) = self.links.get_mut(link) else { return };
+        if there.unvouched.len() >= VOUCHES_PER_LINK {
+            return self.decline(link, open.file, turn);
+        }
+        let group = open.group.clone();
+        let asked = there.unvouched.iter().any(|other| other.group == group);
+        there.unvouched.push(open);
+        if !asked {
+            self.ask(Request::Vouch { group: group.clone(), device }, Purpose::Vouch { group, device }, turn);
+        }
+    }
+
+    fn decline(&mut self, link: LinkId, theirs: FileId, turn: &mut Turn<'_>) {
+        if let Some(there) = self.links.get_mut(link) {
+            there.files.insert(theirs, None);
+        }
+        self.send(link, PeerMessage::Decline { file: theirs }, turn);
+    }
+
+    /// A peer does not take part in a file that we opened.
+    pub(super) fn declined(&mut self, link: LinkId, id: FileId) {
+        let device = self.links.get(link).map(|there| there.device);
+        if let (Some(file), Some(device)) = (self.files.get_mut(id), device) {
+            file.knocked.retain(|knocked| *knocked != link);
+            file.candidates.remove(&device);
+        }
+    }
+
+    /// Ends links that no file needs: none is open, or both sides hold all of each.
+    pub(super) fn drop_idle_links(&mut self, turn: &mut Turn<'_>) {
+        let mut needed: Vec<LinkId> = Vec::new();
+        for (_, file) in self.files.active() {
+            needed.extend(&file.knocked);
+            let useful = file.neighbours.iter().filter(|(_, n)| !file.is_complete() || !n.have.is_full());
+            needed.extend(useful.map(|(link, _)| *link));
+        }
+        let mut ended = Vec::new();
+        for (link, there) in &mut self.links.table {
+            if needed.contains(link) || !there.unvouched.is_empty() {
+                there.idle_since = None;
+            } else if there.idle_since.is_some() {
+                ended.push(*link);
+            } else {
+                there.idle_since = Some(turn.now);
+            }
+        }
+        for link in ended {
+            self.say_bye(link, turn);
+        }
+    }
+
+    /// The tracker said whether a device is a member's.
+    pub(super) fn vouched(
+        &mut self,
+        group: &GroupName,
+        device: DeviceId,
+        user: Option<UserName>,
+        turn: &mut Turn<'_>,
+    ) {
+        if let Some(user) = user.clone() {
+            self.note_member(group, device, user);
+        }
+        let Some(link) = self.links.by_device.get(&device).copied() else { return };
+        let Some(there) = self.links.get_mut(link) else { return };
+        let (answered, rest) =
+            core::mem::take(&mut there.unvouched).into_iter().partition(|open| open.group == *group);
+        there.unvouched = rest;
+        let answered: Vec<Open> = answered;
+        for open in answered {
+            if user.is_some() {
+                self.opened(link, open, turn);
+            } else {
+                self.decline(link, open.file, turn);
+            }
+        }
+    }
+
+    /// Both sides take part in the file: from now on they can exchange pieces.
+    fn welcome(&mut self, link: LinkId, id: FileId, open: &Open, turn: &mut Turn<'_>) {
+        let Some(file) = self.files.get_mut(id) else { return };
+        if file.neighbours.contains_key(&link) {
+            return self.violation(link, Violation::FileOpenedTwice, turn);
+        }
+        let len = file.held.len();
+        if open.count > len {
+            return self.violation(link, Violation::NoSuchPiece, turn);
+        }
+        let seeds = open.count == len;
+        let have = if seeds { Bitfield::full(len) } else { Bitfield::new(len) };
+        let useful = if seeds { len - file.held.count() } else { 0 };
+        if let Some(download) = file.download_mut().filter(|_| seeds) {
+            download.picker.add_seeder();
+        }
+        let knocked =
+            file.knocked.iter().position(|knocked| *knocked == link).map(|at| file.knocked.swap_remove(at));
+        file.neighbours.insert(link, Neighbour::new(open.file, have, seeds, useful));
+        if let Some(there) = self.links.get_mut(link) {
+            file.candidates.remove(&there.device);
+            there.files.insert(open.file, Some(id));
+            there.idle_since = None;
+        }
+        if knocked.is_none() {
+            self.open(link, id, turn);
+        }
+        self.gather_hashes(id, turn);
+    }
+
+    /// Part of a peer's bit map came.
+    pub(super) fn bits(&mut self, link: LinkId, id: FileId, from: u32, bytes: &[u8], turn: &mut Turn<'_>) {
+        if from >= PIECES_MAX / 8 {
+            return self.violation(link, Violation::NoSuchPiece, turn);
+        }
+        let pieces = pieces_of(from, bytes).collect::<Vec<_>>();
+        self.has(link, id, &pieces, turn);
+    }
+
+    /// A peer holds these pieces.
+    pub(super) fn has(&mut self, link: LinkId, id: FileId, pieces: &[u32], turn: &mut Turn<'_>) {
+        let Some(file) = self.files.get_mut(id) else { return };
+        if pieces.iter().any(|piece| *piece >= file.held.len()) {
+            return self.violation(link, Violation::NoSuchPiece, turn);
+        }
+        let Some(neighbour) = file.neighbours.get_mut(&link) else { return };
+        let mut useful = 0;
+        for piece in pieces {
+            if neighbour.have.insert(*piece) {
+                useful += u32::from(!file.held.has(*piece));
+                if let super::file::Phase::Fetching(download) = &mut file.phase {
+                    download.picker.increment(*piece);
+                }
+            }
+        }
+        neighbour.useful += useful;
+        neighbour.fruitless &= useful == 0;
+        self.gather_hashes(id, turn);
+    }
+
+    /// Tells neighbours of the pieces that arrived lately; those that hold all of the file need not know.
+    pub(super) fn tell_news(&mut self, turn: &mut Turn<'_>) {
+        let mut sends = Vec::new();
+        for (id, file) in self.files.table.iter_mut().filter(|(_, file)| !file.news.is_empty()) {
+            let news = core::mem::take(&mut file.news);
+            for link in file.neighbours.iter().filter(|(_, n)| !n.have.is_full()).map(|(link, _)| *link) {
+                let pages = news
+                    .chunks(HAVES_PER_MESSAGE)
+                    .map(|page| PeerMessage::Have { file: *id, pieces: List::new(page.to_vec()) });
+                sends.extend(pages.map(|message| (link, message)));
+            }
+        }
+        for (link, message) in sends {
+            self.send(link, message, turn);
+        }
+    }
+
+    pub(super) fn note_news(&mut self, id: FileId, piece: u32, turn: &Turn<'_>) {
+        if let Some(file) = self.files.get_mut(id) {
+            file.news.push(piece);
+            self.alarms.set(Alarm::Haves, turn.now + HAVE_DELAY);
+        }
+    }
+
+    /// A peer no longer takes part in a file, or a link is gone.
+    pub(super) fn part(&mut self, link: LinkId, id: FileId, turn: &mut Turn<'_>) {
+        self.abandon_requests(link, id, turn);
+        self.forget_uploads(link, Some(id), turn);
+        let Some(file) = self.files.get_mut(id) else { return };
+        file.knocked.retain(|knocked| *knocked != link);
+        let Some(neighbour) = file.neighbours.remove(&link) else { return };
+        if let Some(download) = file.download_mut() {
+            if neighbour.counted_as_seeder {
+                download.picker.remove_seeder();
+            } else {
+                neighbour.have.iter().for_each(|piece| download.picker.decrement(piece));
+            }
+            if download.gathering.as_ref().is_some_and(|gathering| gathering.link == link) {
+                download.gathering = None;
+            }
+        }
+        self.gather_hashes(id, turn);
+    }
+
+    /// Ends our part in a file on a link, and says so.
+    pub(super) fn close_on(&mut self, link: LinkId, id: FileId, turn: &mut Turn<'_>) {
+        let theirs =
+            self.files.get(id).and_then(|file| file.neighbours.get(&link)).map(|neighbour| neighbour.theirs);
+        self.part(link, id, turn);
+        if let (Some(theirs), Some(there)) = (theirs, self.links.get_mut(link)) {
+            there.files.insert(theirs, None);
+        }
+        self.send(link, PeerMessage::Close { file: id }, turn);
+    }
+
+    /// Forgets a link and all that was open on it.
+    pub(super) fn drop_link(&mut self, link: LinkId, turn: &mut Turn<'_>) {
+        let Some(there) = self.links.get(link) else { return };
+        let (device, dialled, from) = (there.device, there.dialled, there.from);
+        for id in self.files.ids() {
+            let Some(file) = self.files.get_mut(id) else { continue };
+            let was_here = file.neighbours.contains_key(&link) || file.knocked.contains(&link);
+            if was_here {
+                self.part(link, id, turn);
+            }
+            if let Some(file) = self.files.get_mut(id).filter(|_| was_here && dialled) {
+                file.candidates.insert(device, from);
+            }
+        }
+        self.forget_uploads(link, None, turn);
+        self.links.remove(link);
+        self.rest_from_dialling(turn.now, device);
+    }
+
+    /// Somebody is no longer a member of a group: nothing more of it goes to their devices.
+    pub(super) fn expelled(&mut self, group: &GroupName, user: &UserName, turn: &mut Turn<'_>) {
+        if self.session.user.as_ref().is_some_and(|session| session.user == *user) {
+            return self.expelled_ourselves(group, turn);
+        }
+        let Some(devices) = self.members.get_mut(group) else { return };
+        let theirs: Vec<DeviceId> =
+            devices.iter().filter(|(_, of)| *of == user).map(|(device, _)| *device).collect();
+        devices.retain(|_, of| of != user);
+        for device in theirs {
+            let link = self.links.by_device.get(&device).copied();
+            let files: Vec<FileId> =
+                self.files.active().filter(|(_, file)| file.key.0 == *group).map(|(id, _)| id).collect();
+            for id in files {
+                if let Some(file) = self.files.get_mut(id) {
+                    file.candidates.remove(&device);
+                }
+                if let Some(link) = link {
+                    self.close_on(link, id, turn);
+                }
+            }
+        }
+    }
+
+    fn expelled_ourselves(&mut self, group: &GroupName, turn: &mut Turn<'_>) {
+        self.members.remove(group);
+        let files: Vec<FileId> =
+            self.files.table.iter().filter(|(_, f)| f.key.0 == *group).map(|(id, _)| *id).collect();
+        for id in files {
+            self.end_or_fail(id, Failure::NotMember, turn);
+        }
+    }
+
+    /// A file that we announced is not listed.
+    pub(super) fn not_listed(&mut self, key: &Key, turn: &mut Turn<'_>) {
+        let Some((id, file)) = self.files.find(key) else { return };
+        if file.is_active() {
+            if file.is_complete() {
+                let (group, name) = key.clone();
+                turn.tell(News::ShareLost {
+                    group,
+                    name,
+                    why: crate::refusal::DiskError::Other("it is no longer listed in the group".into()),
+                });
+            }
+            self.end_or_fail(id, Failure::Unlisted, turn);
+            self.strike_own(key, turn);
+        }
+    }
+
+    pub(super) fn strike_own(&mut self, key: &Key, turn: &mut Turn<'_>) {
+        if let Some(session) = &self.session.user {
+            let user = session.user.clone();
+            self.strike(user, key, turn);
+        }
+    }
+
+    /// This person unlisted a file: the tracker's news of it is no news.
+    pub(super) fn unlisted_by_us(&mut self, key: &Key, turn: &mut Turn<'_>) {
+        if let Some((id, _)) = self.files.find(key).filter(|(_, file)| file.is_active()) {
+            self.end_or_fail(id, Failure::Unlisted, turn);
+            self.strike_own(key, turn);
+        }
+    }
+
+    /// Ends a share quietly, a download as failed.
+    fn end_or_fail(&mut self, id: FileId, why: Failure, turn: &mut Turn<'_>) {
+        match self.files.get(id) {
+            Some(file) if file.is_complete() => self.end_file(id, Ended::Unshared, turn),
+            Some(file) if file.is_active() => self.fail(id, why, turn),
+            _ => {}
+        }
+    }
+
+    /// Tells the tracker how far files are.
+    pub(super) fn announce(&mut self, ids: &[FileId], want_peers: bool, turn: &mut Turn<'_>) {
+        if !self.session.is_ready() || self.session.user.is_none() {
+            return;
+        }
+        for page in ids.chunks(ANNOUNCES_PER_MESSAGE) {
+            let items: Vec<Announce> =
+                page.iter().filter_map(|id| self.announcement(*id, want_peers)).collect();
+            if !self.tell_tracker(ClientMessage::Announce(List::new(items)), turn) {
+                return;
+            }
+            for id in page {
+                if let Some(file) = self.files.get_mut(*id) {
+                    file.announced = Some((file.held.count(), file.held.len() - file.unreachable()));
+                    file.announced_at = turn.now;
+                }
+            }
+        }
+    }
+
+    fn announcement(&self, id: FileId, want_peers: bool) -> Option<Announce> {
+        let file = self.files.get(id)?;
+        let (group, name) = file.key.clone();
+        let state = if file.is_active() {
+            Standing::Active { held: file.held.count(), reachable: file.held.len() - file.unreachable() }
+        } else {
+            Standing::Gone
+        };
+        Some(Announce { group, name, hashes: file.content.hashes, state, want_peers })
+    }
+
+    /// On a new link to a tracker, nothing was announced yet.
+    pub(super) fn announce_afresh(&mut self) {
+        self.files.table.values_mut().for_each(|file| file.announced = None);
+    }
+
+    /// Announces what the tracker does not know yet, and asks for peers where there are few.
+    pub(super) fn announce_due(&mut self, turn: &mut Turn<'_>) {
+        let mut fresh = Vec::new();
+        let mut changed = Vec::new();
+        for (id, file) in self.files.active() {
+            let due = turn.now.since(file.announced_at) >= ANNOUNCE;
+            let now = Some((file.held.count(), file.held.len() - file.unreachable()));
+            let lonely = file.download().is_some() && file.neighbours.len() < NEIGHBOURS_WANTED;
+            if file.announced.is_none() || (due && lonely) {
+                fresh.push(id);
+            } else if due && file.announced != now {
+                changed.push(id);
+            }
+        }
+        self.announce(&fresh, true, turn);
+        self.announce(&changed, false, turn);
+    }
+
+    /// After a time without a tracker: are those we exchange pieces with still members?
+    pub(super) fn vouch_afresh(&mut self, turn: &mut Turn<'_>) {
+        let mut users: Vec<(GroupName, UserName)> = Vec::new();
+        for (group, devices) in &self.members {
+            users.extend(devices.values().map(|user| (group.clone(), user.clone())));
+        }
+        users.sort();
+        users.dedup();
+        for (group, user) in users {
+            let request = Request::VouchAgain { group: group.clone(), user: user.clone() };
+            self.ask(request, Purpose::VouchAgain { group, user }, turn);
+        }
+    }
+}
+
+impl Neighbour {
+    fn new(theirs: FileId, have: Bitfield, seeds: bool, useful: u32) -> Neighbour {
+        Neighbour {
+            theirs,
+            have,
+            counted_as_seeder: seeds,
+            useful,
+            asks: 0,
+            asked: Time::default(),
+            withdrawing: false,
+            cancelling: Vec::new(),
+            requests: 0,
+            busy_until: Time::default(),
+            fruitless: false,
+        }
+    }
+}

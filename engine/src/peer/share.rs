@@ -1,0 +1,306 @@
+//! The life of a file here: shared, fetched, complete, ended.
+
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+use super::Peer;
+use super::alarm::Alarm;
+use super::command::{Failure, News, Reply};
+use super::file::{Download, Ended, Fetched, Key, Phase};
+use super::io::{EntryState, Outcome, Stamp, Survey, Work};
+use super::jobs::Job;
+use super::turn::Turn;
+use crate::bitfield::Bitfield;
+use crate::id::{ChainingValue, CommandId, FileId};
+use crate::limits::{HAVE_DELAY, OPENING_MAX, SWEEP};
+use crate::name::Place;
+use crate::piece::{self, Content, Hashes};
+use crate::refusal::{DiskError, Refusal};
+
+impl Peer {
+    /// A surveyed file is listed: serve it, and write it down.
+    pub(super) fn begin_share(
+        &mut self,
+        id: CommandId,
+        key: Key,
+        place: Place,
+        survey: Survey,
+        turn: &mut Turn<'_>,
+    ) {
+        if self.session.user.is_none() {
+            return self.reply(id, Err(Refusal::SessionEnded), turn);
+        }
+        if let Err(refusal) = self.check_free(&key) {
+            return self.reply(id, Err(refusal), turn);
+        }
+        let Survey { content, hashes, stamp } = survey;
+        let file = self.files.insert(key, content, place);
+        self.resume_share(file, stamp, hashes.clone(), turn);
+        let entry =
+            self.files.get(file).and_then(|file| self.entry(file, EntryState::Shared { stamp, hashes }));
+        if let Some(entry) = entry {
+            self.jobs.start(Job::RememberShare { id, content }, Work::Remember(Box::new(entry)), turn);
+        }
+    }
+
+    /// Looks at a shared file before it is served.
+    pub(super) fn resume_share(&mut self, id: FileId, stamp: Stamp, hashes: Hashes, turn: &mut Turn<'_>) {
+        let Some(file) = self.files.get_mut(id) else { return };
+        file.held = Bitfield::full(file.content.size.pieces());
+        file.hashes = Some(hashes);
+        self.to_open.push_back((id, stamp));
+        self.open_shares(turn);
+    }
+
+    /// Opens shares, a few at a time.
+    pub(super) fn open_shares(&mut self, turn: &mut Turn<'_>) {
+        while self.opening < OPENING_MAX {
+            let Some((id, stamp)) = self.to_open.pop_front() else { return };
+            let Some(place) = self.files.get(id).map(|file| file.place.clone()) else { continue };
+            self.opening += 1;
+            self.jobs.start(Job::OpenShare { file: id }, Work::OpenShare { file: id, place, stamp }, turn);
+        }
+    }
+
+    pub(super) fn share_opened(&mut self, id: FileId, outcome: Outcome, turn: &mut Turn<'_>) {
+        self.opening -= 1;
+        self.open_shares(turn);
+        let opening = self.files.get(id).is_some_and(|file| matches!(file.phase, Phase::Opening));
+        match outcome {
+            Outcome::Done if opening => self.complete(id, turn),
+            Outcome::Done => self.close_file(id, turn),
+            Outcome::Failed(why) => self.lose_share(id, why, turn),
+            other => unreachable!("opening a share does not end in {other:?}"),
+        }
+    }
+
+    /// From now on a file is whole and served.
+    fn complete(&mut self, id: FileId, turn: &Turn<'_>) {
+        let Some(file) = self.files.get_mut(id) else { return };
+        file.phase = Phase::Complete;
+        file.announced = None;
+        self.to_announce.push(id);
+        self.alarms.set(Alarm::Haves, turn.now + HAVE_DELAY);
+    }
+
+    /// A shared file is not what it was: stop offering it, and say so.
+    pub(super) fn lose_share(&mut self, id: FileId, why: DiskError, turn: &mut Turn<'_>) {
+        let Some(file) = self.files.get(id) else { return };
+        let key = file.key.clone();
+        let (group, name) = key.clone();
+        match &file.phase {
+            Phase::Complete | Phase::Opening => {
+                self.end_file(id, Ended::Unshared, turn);
+                self.strike_own(&key, turn);
+                turn.tell(News::ShareLost { group, name, why });
+            }
+            Phase::Fetching(_) | Phase::Finishing => self.fail(id, Failure::Disk(why), turn),
+            Phase::Ended(_) => {}
+        }
+    }
+
+    /// The catalogue knows the file that the person wants: open a place for it.
+    pub(super) fn begin_download(
+        &mut self,
+        id: CommandId,
+        key: Key,
+        content: Content,
+        (place, named): (Place, bool),
+        turn: &mut Turn<'_>,
+    ) {
+        if self.session.user.is_none() {
+            return self.reply(id, Err(Refusal::SessionEnded), turn);
+        }
+        if let Err(refusal) = self.check_free(&key) {
+            return self.reply(id, Err(refusal), turn);
+        }
+        let earlier = self
+            .files
+            .find(&key)
+            .map(|(_, file)| file)
+            .filter(|file| matches!(file.phase, Phase::Ended(Ended::Stopped | Ended::Failed(_))));
+        let earlier_place = earlier.map(|file| file.place.clone());
+        let place = if named { place } else { earlier_place.clone().unwrap_or(place) };
+        let resume = earlier_place.as_ref() == Some(&place);
+        let hashes = content.hashes;
+        let file = self.files.insert(key, content, place.clone());
+        if let Some(new) = self.files.get_mut(file) {
+            new.fetched = Some(Fetched { began: turn.now, ..Fetched::default() });
+        }
+        let work = Work::OpenPart { file, place, size: content.size, hashes, resume };
+        self.jobs.start(Job::OpenPart { file, id, resume }, work, turn);
+    }
+
+    pub(super) fn part_opened(
+        &mut self,
+        id: FileId,
+        (command, resume): (CommandId, bool),
+        outcome: Outcome,
+        turn: &mut Turn<'_>,
+    ) {
+        match outcome {
+            Outcome::PartOpen(pieces) => self.start_fetching(id, command, pieces, turn),
+            Outcome::Failed(why) => {
+                if resume {
+                    self.end_file(id, Ended::Stopped, turn);
+                } else {
+                    self.files.remove(id);
+                }
+                self.reply(command, Err(Refusal::Disk(why)), turn);
+            }
+            other => unreachable!("opening a part does not end in {other:?}"),
+        }
+    }
+
+    fn start_fetching(
+        &mut self,
+        id: FileId,
+        command: CommandId,
+        pieces: Vec<(u32, ChainingValue)>,
+        turn: &mut Turn<'_>,
+    ) {
+        let Some(file) = self.files.get_mut(id).filter(|file| matches!(file.phase, Phase::Opening)) else {
+            // The session ended meanwhile.
+            self.close_file(id, turn);
+            return self.reply(command, Err(Refusal::SessionEnded), turn);
+        };
+        let values: BTreeMap<u32, ChainingValue> =
+            pieces.into_iter().filter(|(piece, _)| *piece < file.held.len()).collect();
+        for piece in values.keys() {
+            file.held.insert(*piece);
+        }
+        if file.held.len() == 0 {
+            file.hashes = Some(Hashes::new(Vec::new()));
+        }
+        file.phase = Phase::Fetching(Box::new(Download::new(&file.held, values)));
+        let (content, held) = (file.content, file.held.count());
+        let entry = self.files.get(id).and_then(|file| self.entry(file, EntryState::Partial));
+        if let Some(entry) = entry {
+            let work = Work::Remember(Box::new(entry));
+            self.jobs.start(Job::RememberPart { id: command, content, held }, work, turn);
+        }
+        self.alarms.set(Alarm::Sweep, turn.now + SWEEP);
+        self.announce(&[id], true, turn);
+        self.finish_if_whole(id, turn);
+    }
+
+    /// When every piece is here and the hashes are known: is it the file that was listed?
+    pub(super) fn finish_if_whole(&mut self, id: FileId, turn: &mut Turn<'_>) {
+        let Some(file) = self.files.get(id) else { return };
+        let Some(download) = file.download() else { return };
+        if !file.held.is_full() || file.hashes.is_none() {
+            return;
+        }
+        let values: Vec<ChainingValue> = download.values.values().copied().collect();
+        if piece::checksum(file.content.size, &values) != file.content.checksum {
+            return self.fail(id, Failure::ChecksumDiffers, turn);
+        }
+        if let Some(file) = self.files.get_mut(id) {
+            file.phase = Phase::Finishing;
+        }
+        self.jobs.start(Job::Finish { file: id }, Work::Finish { file: id }, turn);
+    }
+
+    pub(super) fn finished(&mut self, id: FileId, outcome: Outcome, turn: &mut Turn<'_>) {
+        match outcome {
+            Outcome::Finished(stamp) => self.remember_finished(id, stamp, turn),
+            Outcome::Failed(why) => self.fail(id, Failure::Disk(why), turn),
+            other => unreachable!("finishing does not end in {other:?}"),
+        }
+    }
+
+    /// The complete file stands under its name. It becomes a share once that is written down.
+    fn remember_finished(&mut self, id: FileId, stamp: Stamp, turn: &mut Turn<'_>) {
+        let Some(file) = self.files.get(id).filter(|file| matches!(file.phase, Phase::Finishing)) else {
+            return self.close_file(id, turn);
+        };
+        let Some(hashes) = file.hashes.clone() else { return };
+        if let Some(entry) = self.entry(file, EntryState::Shared { stamp, hashes }) {
+            self.jobs.start(Job::RememberFinished { file: id }, Work::Remember(Box::new(entry)), turn);
+        }
+    }
+
+    /// Something was written down for the next start: now the person may be told of it.
+    pub(super) fn remembered(&mut self, job: Job, outcome: &Outcome, turn: &mut Turn<'_>) {
+        let failed = if let Outcome::Failed(why) = outcome { Some(why.clone()) } else { None };
+        let told = |reply| failed.clone().map_or(Ok(reply), |why| Err(Refusal::Disk(why)));
+        match job {
+            Job::RememberShare { id, content } => self.reply(id, told(Reply::Shared { content }), turn),
+            Job::RememberPart { id, content, held } => {
+                self.reply(id, told(Reply::Downloading { content, held }), turn);
+            }
+            // A full disk costs the memory of the share, not the file.
+            Job::RememberFinished { file } => self.report_finished(file, turn),
+            other => unreachable!("nothing of {other:?} is written down"),
+        }
+    }
+
+    /// A finished download is written down as a share: report it.
+    fn report_finished(&mut self, id: FileId, turn: &mut Turn<'_>) {
+        let finishing = self.files.get(id).is_some_and(|file| matches!(file.phase, Phase::Finishing));
+        if !finishing {
+            return;
+        }
+        self.complete(id, turn);
+        let Some(file) = self.files.get_mut(id) else { return };
+        let Some(fetched) = &mut file.fetched else { return };
+        let took = turn.now.since(fetched.began);
+        fetched.took = Some(took);
+        fetched.givers.sort_by_key(|giver| core::cmp::Reverse(giver.pieces));
+        let (group, name) = file.key.clone();
+        turn.tell(News::DownloadComplete {
+            group,
+            name,
+            place: file.place.clone(),
+            took,
+            from: fetched.givers.clone(),
+        });
+        self.settle_waits(turn);
+    }
+
+    /// Ends a download without success, and says so.
+    pub(super) fn fail(&mut self, id: FileId, why: Failure, turn: &mut Turn<'_>) {
+        let Some(file) = self.files.get(id) else { return };
+        let (group, name) = file.key.clone();
+        turn.tell(News::DownloadFailed { group, name, why: why.clone() });
+        self.end_file(id, Ended::Failed(why), turn);
+    }
+
+    pub(super) fn stop_download(&mut self, key: &Key, turn: &mut Turn<'_>) -> Result<(), Refusal> {
+        match self.files.find(key) {
+            Some((id, file)) if file.download().is_some() => {
+                self.end_file(id, Ended::Stopped, turn);
+                Ok(())
+            }
+            _ => Err(Refusal::NotDownloading(key.0.clone(), key.1.clone())),
+        }
+    }
+
+    /// Takes a file out of use: nobody is served, nothing is asked for; what is verified stays on the disk.
+    pub(super) fn end_file(&mut self, id: FileId, ended: Ended, turn: &mut Turn<'_>) {
+        let Some(file) = self.files.get(id) else { return };
+        let was_active = file.is_active();
+        let was_fetching = file.download().is_some();
+        let links: Vec<_> = file.neighbours.keys().chain(&file.knocked).copied().collect();
+        for link in links {
+            self.close_on(link, id, turn);
+        }
+        let Some(file) = self.files.get_mut(id) else { return };
+        file.phase = Phase::Ended(ended);
+        file.candidates.clear();
+        file.news.clear();
+        if was_fetching {
+            self.jobs.start(Job::Sync, Work::Sync { file: id }, turn);
+        }
+        if was_active {
+            self.close_file(id, turn);
+            self.announce(&[id], false, turn);
+        }
+        self.settle_waits(turn);
+    }
+
+    fn close_file(&mut self, id: FileId, turn: &mut Turn<'_>) {
+        self.jobs.start(Job::Close, Work::CloseFile { file: id }, turn);
+    }
+}
