@@ -1,2 +1,5 @@
-//! Private group file sharing on real sockets.
-fn main() {}
+//! Private group file sharing on real sockets: the program `node`.
+
+fn main() -> std::process::ExitCode {
+    node::main()
+}

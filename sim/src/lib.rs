@@ -1,1 +1,21 @@
-//! The simulator: engine machines over a virtual network, disk and clock.
+//! The simulator: the engine's own machines over a virtual network, virtual disks and a virtual clock, from one seed.
+//!
+//! A [`World`] has one tracker and any number of clients; a test or a scenario says what their people do, lets time pass, and
+//! looks. What is checked at every step, whatever the test looks at: each machine's own invariants; that finished files have
+//! the right bytes; that no piece goes to somebody who is no member; that nobody honest is blamed; and the engine's side of the shell
+//! contract. Somebody driven by hand ([`World::puppet`]) can say whatever a hostile peer would.
+
+mod content;
+mod disk;
+mod jobs;
+mod links;
+mod network;
+mod node;
+pub mod prose;
+mod queue;
+mod world;
+
+pub use content::{ContentId, Whole};
+pub use network::{Access, NodeId, Packet};
+pub use node::{Answer, Heard};
+pub use world::{Costs, World};

@@ -1,1 +1,4 @@
 //! End-to-end tests with real processes.
+
+pub mod fuzz;
+pub mod seeds;

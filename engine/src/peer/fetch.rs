@@ -212,8 +212,13 @@ impl Peer {
         }
         if let Some(download) = file.download_mut() {
             download.picker.remove(piece);
+            let end_game = download.picker.wanted() == 0;
             let source = Source { link, slot, asked: turn.now };
             download.flights.entry(piece).or_default().sources.push(source);
+            if end_game {
+                // From now on second copies are wanted, so those that had nothing may have something.
+                file.neighbours.values_mut().for_each(|neighbour| neighbour.fruitless = false);
+            }
         }
         if let Some(there) = self.links.get_mut(link) {
             if there.owed == 0 {

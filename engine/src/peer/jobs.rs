@@ -1,7 +1,7 @@
 //! Jobs under way, and what each was for.
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, VecDeque};
 
 use super::io::{Action, Work};
 use super::turn::Turn;
@@ -47,28 +47,39 @@ pub(super) enum Job {
     Send,
 }
 
-/// The table of jobs.
+/// The table of jobs. At most [`JOBS_MAX`] are under way; the others wait their turn, in order. Those are the ends of files, of which a
+/// logout brings as many as there are files.
 #[derive(Debug, Default)]
 pub(super) struct Jobs {
     table: BTreeMap<JobId, Box<Job>>,
+    waiting: VecDeque<(JobId, Work)>,
     next: u32,
 }
 
 impl Jobs {
     pub(super) fn start(&mut self, job: Job, work: Work, turn: &mut Turn<'_>) -> JobId {
-        assert!(self.table.len() < JOBS_MAX, "each kind of job is bounded, and so is their sum");
         while self.table.contains_key(&JobId(self.next)) {
             self.next = self.next.wrapping_add(1);
         }
         let id = JobId(self.next);
         self.next = self.next.wrapping_add(1);
         self.table.insert(id, Box::new(job));
-        turn.act(Action::Start { job: id, work });
+        self.waiting.push_back((id, work));
+        self.start_waiting(turn);
         id
     }
 
-    pub(super) fn end(&mut self, id: JobId) -> Job {
-        *self.table.remove(&id).expect("a job ends once, after it was started")
+    fn start_waiting(&mut self, turn: &mut Turn<'_>) {
+        while self.table.len() - self.waiting.len() < JOBS_MAX {
+            let Some((job, work)) = self.waiting.pop_front() else { return };
+            turn.act(Action::Start { job, work });
+        }
+    }
+
+    pub(super) fn end(&mut self, id: JobId, turn: &mut Turn<'_>) -> Job {
+        let job = *self.table.remove(&id).expect("a job ends once, after it was started");
+        self.start_waiting(turn);
+        job
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -84,6 +95,8 @@ impl Jobs {
     }
 
     pub(super) fn check(&self) {
-        assert!(self.table.len() <= JOBS_MAX);
+        let under_way = self.table.len() - self.waiting.len();
+        assert!(under_way <= JOBS_MAX, "the shell has room for each job");
+        assert!(self.waiting.is_empty() || under_way == JOBS_MAX, "no job waits while there is room");
     }
 }

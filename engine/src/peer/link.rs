@@ -4,11 +4,12 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
+use super::file::Key;
 use super::rate::Smooth;
 use crate::id::{DeviceId, FileId, LinkId};
-use crate::limits::LINK_CREDIT;
+use crate::limits::{LINK_CREDIT, VOUCHES_PER_LINK};
+use crate::name::GroupName;
 use crate::time::{Span, Time};
-use crate::wire::peer::Open;
 
 /// A peer at the other end of a link.
 #[derive(Debug)]
@@ -22,8 +23,10 @@ pub(super) struct Link {
     pub(super) heard: Time,
     /// The remote's numbers for files, and ours; none for a file that this side closed or declined.
     pub(super) files: BTreeMap<FileId, Option<FileId>>,
-    /// Openings that wait for the tracker's word on the remote's membership.
-    pub(super) unvouched: Vec<Open>,
+    /// Files that the remote opened and we declined, to be opened by us if the tracker calls its device a member's.
+    pub(super) unvouched: Vec<(GroupName, FileId)>,
+    /// Files that we opened and closed before the remote answered the opening.
+    pub(super) unanswered: Vec<(FileId, Key)>,
     /// How long the remote takes for a piece.
     pub(super) piece_time: Smooth,
     /// Pieces owed by the remote, over all files.
@@ -50,6 +53,7 @@ impl Link {
             heard: now,
             files: BTreeMap::new(),
             unvouched: Vec::new(),
+            unanswered: Vec::new(),
             piece_time: Smooth::default(),
             owed: 0,
             waiting_since: now,
@@ -103,6 +107,9 @@ impl Links {
         for (device, link) in &self.by_device {
             assert_eq!(self.table.get(link).map(|link| link.device), Some(*device));
         }
-        assert!(self.table.values().all(|link| link.credit <= LINK_CREDIT));
+        for link in self.table.values() {
+            assert!(link.credit <= LINK_CREDIT);
+            assert!(link.unvouched.len() <= VOUCHES_PER_LINK && link.unanswered.len() <= VOUCHES_PER_LINK);
+        }
     }
 }

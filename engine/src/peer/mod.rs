@@ -183,7 +183,7 @@ impl Peer {
     }
 
     fn done(&mut self, id: JobId, outcome: Outcome, turn: &mut Turn<'_>) {
-        match self.jobs.end(id) {
+        match self.jobs.end(id, turn) {
             job @ (Job::KeyForAccount { .. } | Job::KeyForLogin { .. }) => {
                 self.key_derived(job, outcome, turn)
             }

@@ -18,8 +18,8 @@ use crate::bitfield::{Bitfield, pieces_of};
 use crate::id::{DeviceId, DialId, FileId, LinkId};
 use crate::limits::{
     ANNOUNCE, ANNOUNCES_PER_MESSAGE, BITS_BYTES_PER_MESSAGE, CANDIDATES_MAX, DEVICES_REMEMBERED_MAX,
-    DIALS_MAX, FILES_PER_LINK, HAVE_DELAY, HAVES_PER_MESSAGE, LINKS_MAX, NEIGHBOURS_WANTED, PIECES_MAX,
-    REDIAL, VOUCHES_PER_LINK,
+    DIALS_MAX, FILES_PER_LINK, HAVE_DELAY, HAVES_PER_MESSAGE, LINK_CREDIT, LINKS_MAX, NEIGHBOURS_WANTED,
+    PIECES_MAX, REDIAL, VOUCHES_PER_LINK,
 };
 use crate::name::{GroupName, UserName};
 use crate::time::Time;
@@ -81,20 +81,45 @@ impl Peer {
                 continue;
             }
             self.note_member(&key.0, peer.device, peer.user);
-            if let Some(link) = self.links.by_device.get(&peer.device).copied() {
-                self.knock(link, id, turn);
-            } else if let Some(file) =
-                self.files.get_mut(id).filter(|file| file.candidates.len() < CANDIDATES_MAX)
-            {
-                file.candidates.insert(peer.device, peer.address.0);
-            }
+            self.note_candidate(id, peer.device, peer.address.0, turn.now);
         }
         self.dial_peers(turn);
         self.consider_leaving(turn);
     }
 
-    /// Dials candidates of files that have too few neighbours.
+    /// Remembers somebody who takes part in a file. One who could not be reached lately makes room for one who perhaps can.
+    fn note_candidate(&mut self, id: FileId, device: DeviceId, address: SocketAddr, now: Time) {
+        let (redial, links) = (&self.redial, &self.links);
+        let Some(file) = self.files.get_mut(id) else { return };
+        let here = links.by_device.get(&device);
+        if here.is_some_and(|link| file.neighbours.contains_key(link) || file.knocked.contains(link)) {
+            return;
+        }
+        if file.candidates.len() >= CANDIDATES_MAX {
+            let rests = |device: &DeviceId| redial.get(device).is_some_and(|until| *until > now);
+            let Some(gone) = file.candidates.keys().copied().find(rests) else { return };
+            file.candidates.remove(&gone);
+        }
+        file.candidates.insert(device, address);
+    }
+
+    /// Opens files on the links there are to candidates; as many as fit, since a link takes no more than its credit.
+    fn knock_on_links(&mut self, turn: &mut Turn<'_>) {
+        let mut knocks = Vec::new();
+        for (id, file) in self.files.active() {
+            let linked = file.candidates.keys().filter_map(|device| self.links.by_device.get(device));
+            knocks.extend(linked.map(|link| (*link, id)));
+        }
+        for (link, id) in knocks {
+            if self.links.get(link).is_some_and(|there| there.credit > LINK_CREDIT / 2) {
+                self.knock(link, id, turn);
+            }
+        }
+    }
+
+    /// Finds neighbours for files that have too few: opens them on links that there are, and dials.
     pub(super) fn dial_peers(&mut self, turn: &mut Turn<'_>) {
+        self.knock_on_links(turn);
         let mut wanted: Vec<(DeviceId, SocketAddr)> = Vec::new();
         for (_, file) in self.files.active() {
             let room = NEIGHBOURS_WANTED.saturating_sub(file.neighbours.len() + file.knocked.len());
@@ -161,15 +186,7 @@ impl Peer {
         }
         self.links.insert(id, Link::new(turn.now, device, from, dialled.is_some()));
         self.alarms.set(Alarm::KeepAlive, turn.now + KEEP_ALIVE);
-        let shared: Vec<FileId> = self
-            .files
-            .active()
-            .filter(|(_, f)| f.candidates.contains_key(&device))
-            .map(|(id, _)| id)
-            .collect();
-        for file in shared {
-            self.knock(id, file, turn);
-        }
+        self.knock_on_links(turn);
     }
 
     /// Opens a file on a link, unless that was done.
@@ -179,6 +196,9 @@ impl Peer {
             return;
         }
         file.knocked.push(link);
+        if let Some(there) = self.links.get(link) {
+            file.candidates.remove(&there.device);
+        }
         self.open(link, id, turn);
     }
 
@@ -210,7 +230,14 @@ impl Peer {
             return self.violation(link, Violation::TooManyFiles, turn);
         }
         let device = there.device;
-        let ours = self.files.find(&(open.group.clone(), open.name.clone()));
+        let key = (open.group.clone(), open.name.clone());
+        if let Some(at) = there.unanswered.iter().position(|(_, closed)| *closed == key) {
+            // It answers an opening of ours that we have closed since; the remote will learn, if it has not.
+            there.unanswered.swap_remove(at);
+            there.files.insert(open.file, None);
+            return;
+        }
+        let ours = self.files.find(&key);
         let Some((id, _)) = ours.filter(|(_, file)| file.is_active() && file.content.hashes == open.hashes)
         else {
             return self.decline(link, open.file, turn);
@@ -218,13 +245,24 @@ impl Peer {
         if self.member(&open.group, &device).is_some() {
             return self.welcome(link, id, &open, turn);
         }
+        // A stranger is declined, whatever there is here. If the tracker calls it a member's device, we open the file in turn.
+        self.decline(link, open.file, turn);
+        self.seek_voucher(link, device, (open.group, id), turn);
+    }
+
+    fn seek_voucher(
+        &mut self,
+        link: LinkId,
+        device: DeviceId,
+        (group, id): (GroupName, FileId),
+        turn: &mut Turn<'_>,
+    ) {
         let Some(there) = self.links.get_mut(link) else { return };
         if there.unvouched.len() >= VOUCHES_PER_LINK {
-            return self.decline(link, open.file, turn);
+            return;
         }
-        let group = open.group.clone();
-        let asked = there.unvouched.iter().any(|other| other.group == group);
-        there.unvouched.push(open);
+        let asked = there.unvouched.iter().any(|(other, _)| *other == group);
+        there.unvouched.push((group.clone(), id));
         if !asked {
             self.ask(Request::Vouch { group: group.clone(), device }, Purpose::Vouch { group, device }, turn);
         }
@@ -239,8 +277,10 @@ impl Peer {
 
     /// A peer does not take part in a file that we opened.
     pub(super) fn declined(&mut self, link: LinkId, id: FileId) {
-        let device = self.links.get(link).map(|there| there.device);
-        if let (Some(file), Some(device)) = (self.files.get_mut(id), device) {
+        let Some(there) = self.links.get_mut(link) else { return };
+        there.unanswered.retain(|(closed, _)| *closed != id);
+        let device = there.device;
+        if let Some(file) = self.files.get_mut(id) {
             file.knocked.retain(|knocked| *knocked != link);
             file.candidates.remove(&device);
         }
@@ -277,21 +317,17 @@ impl Peer {
         user: Option<UserName>,
         turn: &mut Turn<'_>,
     ) {
-        if let Some(user) = user.clone() {
-            self.note_member(group, device, user);
+        let link = self.links.by_device.get(&device).copied();
+        let there = link.and_then(|link| self.links.get_mut(link));
+        let waiting = there.map(|there| core::mem::take(&mut there.unvouched)).unwrap_or_default();
+        let (answered, rest): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|(other, _)| other == group);
+        if let Some(there) = link.and_then(|link| self.links.get_mut(link)) {
+            there.unvouched = rest;
         }
-        let Some(link) = self.links.by_device.get(&device).copied() else { return };
-        let Some(there) = self.links.get_mut(link) else { return };
-        let (answered, rest) =
-            core::mem::take(&mut there.unvouched).into_iter().partition(|open| open.group == *group);
-        there.unvouched = rest;
-        let answered: Vec<Open> = answered;
-        for open in answered {
-            if user.is_some() {
-                self.opened(link, open, turn);
-            } else {
-                self.decline(link, open.file, turn);
-            }
+        let (Some(link), Some(user)) = (link, user) else { return };
+        self.note_member(group, device, user);
+        for (_, id) in answered {
+            self.knock(link, id, turn);
         }
     }
 
@@ -403,9 +439,24 @@ impl Peer {
     pub(super) fn close_on(&mut self, link: LinkId, id: FileId, turn: &mut Turn<'_>) {
         let theirs =
             self.files.get(id).and_then(|file| file.neighbours.get(&link)).map(|neighbour| neighbour.theirs);
+        let knocked = self
+            .files
+            .get(id)
+            .filter(|file| file.knocked.contains(&link))
+            .map(|file| file.key.clone());
+        if theirs.is_none() && knocked.is_none() {
+            return;
+        }
         self.part(link, id, turn);
-        if let (Some(theirs), Some(there)) = (theirs, self.links.get_mut(link)) {
+        let Some(there) = self.links.get_mut(link) else { return };
+        if let Some(theirs) = theirs {
             there.files.insert(theirs, None);
+        }
+        if let Some(key) = knocked {
+            if there.unanswered.len() >= VOUCHES_PER_LINK {
+                return self.violation(link, Violation::NotReading, turn);
+            }
+            there.unanswered.push((id, key));
         }
         self.send(link, PeerMessage::Close { file: id }, turn);
     }
@@ -560,7 +611,9 @@ impl Peer {
     /// After a time without a tracker: are those we exchange pieces with still members?
     pub(super) fn vouch_afresh(&mut self, turn: &mut Turn<'_>) {
         let mut users: Vec<(GroupName, UserName)> = Vec::new();
-        for (group, devices) in &self.members {
+        let linked = &self.links.by_device;
+        for (group, devices) in &mut self.members {
+            devices.retain(|device, _| linked.contains_key(device));
             users.extend(devices.values().map(|user| (group.clone(), user.clone())));
         }
         users.sort();

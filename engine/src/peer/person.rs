@@ -160,6 +160,9 @@ impl Peer {
             let refusal = Refusal::AlreadyLoggedIn(other.user.clone());
             let LoggedIn { user, key } = other.clone();
             self.ask(Request::Login { user, key }, Purpose::Nothing, turn);
+            // The other login has cleared what the tracker knew of this client's files.
+            self.announce_afresh();
+            self.alarms.set(super::alarm::Alarm::Sweep, turn.now + SWEEP);
             return self.reply(id, Err(refusal), turn);
         }
         let user = login.user.clone();

@@ -3,7 +3,7 @@
 //! Any tracker will do. When the link to one ends, the next in the list is dialled; the session is restored there with the key
 //! that logged in, and whatever was not answered is asked again under the same number, so that nothing is done twice.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
@@ -56,8 +56,8 @@ struct Up {
     address: SocketAddr,
     credit: u32,
     heard: Time,
-    /// Requests sent on this link and not answered.
-    unanswered: usize,
+    /// Requests sent on this link and not answered, whether or not somebody here still waits for the answer.
+    unanswered: BTreeSet<u64>,
     /// Whether the tracker knows who is logged in; if not, nothing else is asked.
     restored: bool,
 }
@@ -133,8 +133,9 @@ impl Session {
     pub(super) fn check(&self) {
         assert!(self.waiting.len() <= REQUESTS_WAITING_MAX);
         if let State::Up(up) = &self.state {
-            assert!(up.credit <= LINK_CREDIT && up.unanswered <= REQUESTS_PER_LINK);
-            assert_eq!(up.unanswered, self.waiting.values().filter(|waiting| waiting.sent).count());
+            assert!(up.credit <= LINK_CREDIT && up.unanswered.len() <= REQUESTS_PER_LINK);
+            let mut sent = self.waiting.iter().filter(|(_, waiting)| waiting.sent);
+            assert!(sent.all(|(seq, _)| up.unanswered.contains(seq)), "what was sent is answered");
         }
     }
 }
@@ -170,7 +171,7 @@ impl Peer {
             unreachable!("the caller looked at the dial")
         };
         let restored = self.session.user.is_none();
-        let up = Up { link, address, credit: LINK_CREDIT, heard: turn.now, unanswered: 0, restored };
+        let up = Up { link, address, credit: LINK_CREDIT, heard: turn.now, unanswered: BTreeSet::new(), restored };
         self.session.state = State::Up(up);
         self.alarms.set(Alarm::KeepAlive, turn.now + KEEP_ALIVE);
         self.tell_tracker(ClientMessage::Hello { listen: Address(self.config.listen) }, turn);
@@ -218,13 +219,13 @@ impl Peer {
     fn send_requests(&mut self, turn: &mut Turn<'_>) {
         let Session { state: State::Up(up), waiting, .. } = &mut self.session else { return };
         for (seq, waiting) in waiting.iter_mut().filter(|(_, waiting)| !waiting.sent) {
-            if up.unanswered >= REQUESTS_PER_LINK || up.credit == 0 {
+            if up.unanswered.len() >= REQUESTS_PER_LINK || up.credit == 0 {
                 break;
             }
             if !up.restored && !matches!(waiting.purpose, Purpose::Restore) {
                 continue;
             }
-            up.unanswered += 1;
+            up.unanswered.insert(*seq);
             up.credit -= 1;
             waiting.sent = true;
             waiting.since = turn.now;
@@ -263,11 +264,11 @@ impl Peer {
     }
 
     fn tracker_answered(&mut self, seq: u64, answer: Result<Answer, Refusal>, turn: &mut Turn<'_>) {
+        if let State::Up(up) = &mut self.session.state {
+            up.unanswered.remove(&seq);
+        }
         // A number that does not wait was given up here before its answer came.
         let Some(waiting) = self.session.waiting.remove(&seq) else { return };
-        if let State::Up(up) = &mut self.session.state {
-            up.unanswered -= usize::from(waiting.sent);
-        }
         self.answered(waiting.purpose, answer, turn);
     }
 
@@ -339,9 +340,6 @@ impl Peer {
     /// Forgets what waits; whoever waits for it is told why.
     pub(super) fn drop_requests(&mut self, turn: &mut Turn<'_>) {
         let waiting = core::mem::take(&mut self.session.waiting);
-        if let State::Up(up) = &mut self.session.state {
-            up.unanswered = 0;
-        }
         for waiting in waiting.into_values() {
             self.answered(waiting.purpose, Err(Refusal::SessionEnded), turn);
         }

@@ -309,7 +309,8 @@ impl Tracker {
             }
             Standing::Gone => self.swarms.leave(&key, link),
         }
-        if item.want_peers {
+        // One who announces many files at once gets no more answers than it can take; it asks again where it matters.
+        if item.want_peers && self.sessions.has_room(link) {
             let message = self.swarm_message(link, key);
             self.send(link, message, outbox);
         }

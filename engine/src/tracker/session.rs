@@ -127,6 +127,11 @@ impl Sessions {
         Some(enough)
     }
 
+    /// Whether a client has taken in most of what it was sent.
+    pub(super) fn has_room(&self, link: LinkId) -> bool {
+        self.links.get(&link).is_some_and(|client| client.credit > LINK_CREDIT / 2)
+    }
+
     pub(super) fn refund(&mut self, link: LinkId, messages: u32) {
         if let Some(client) = self.links.get_mut(&link) {
             client.credit += messages;

@@ -61,7 +61,7 @@ pub enum ClientMessage {
         /// What is wanted.
         request: Box<Request>,
     },
-    /// What this peer holds, fetches or gave up. Each is answered by `Swarm` if it asks for peers.
+    /// What this peer holds, fetches or gave up. Each is answered by `Swarm` if it asks for peers and not too much is on its way already.
     Announce(List<Announce, ANNOUNCES_PER_MESSAGE>),
     /// "Are you there?"
     Ping,

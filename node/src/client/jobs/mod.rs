@@ -1,0 +1,289 @@
+//! The jobs of a peer: everything that touches a disk or costs time, on a bounded pool of threads.
+//!
+//! Invariants:
+//! - Each job is answered exactly once, also when it is stopped or fails.
+//! - Jobs of one file that depend on each other run in the order in which they came (a *lane*); others side by side.
+//! - At most [`JOBS_MAX`] wait, which the engine sees to.
+//! - A sync that fails, other than for want of room, ends the process: what was acknowledged could be lost.
+
+pub(super) mod disk;
+mod folder;
+mod journal;
+mod part;
+mod survey;
+
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+use argon2::{Algorithm, Argon2, Params, Version};
+use async_channel::{Receiver, Sender};
+use engine::id::{FileId, JobId, Key, Password, Salt};
+use engine::limits::JOBS_MAX;
+use engine::peer::io::{Outcome, Stamp, Work};
+use engine::piece::Extent;
+use engine::refusal::DiskError;
+
+use super::passwords::Passwords;
+use super::run::Event;
+use super::store::Store;
+use crate::link::buffers::{Buffer, Pool, Slots};
+use crate::link::{Piece, PieceSender};
+use part::{Part, Plan};
+use disk::{check_unchanged, disk_error, open_unchanged, path, read_error};
+
+/// Threads of the pool, whatever the number of cores: some wait for the disk while others hash.
+const THREADS: std::ops::RangeInclusive<usize> = 2..=4;
+
+/// Argon2id with 64 MiB, three passes, one lane: about 0.1 s.
+const KEY_MEMORY_KIB: u32 = 64 * 1024;
+const KEY_PASSES: u32 = 3;
+
+/// A job with what the loop knows and the engine does not.
+#[derive(Debug)]
+pub(super) struct Task {
+    pub(super) job: JobId,
+    pub(super) work: Work,
+    /// For a piece to send: the link it goes to, and how to stop it.
+    pub(super) to: Option<(PieceSender, Arc<AtomicBool>)>,
+}
+
+/// What jobs work on.
+#[derive(Debug)]
+pub(super) struct Jobs {
+    queue: Sender<Task>,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    slots: Arc<Slots>,
+    pool: Pool,
+    store: Store,
+    passwords: Arc<Passwords>,
+    files: Mutex<HashMap<FileId, Open>>,
+    lanes: Mutex<HashMap<Lane, VecDeque<Task>>>,
+    queue: Sender<Task>,
+    events: Sender<Event>,
+}
+
+/// A file in use.
+#[derive(Clone, Debug)]
+enum Open {
+    /// Complete: opened for each piece, so that any number of shares costs no open files.
+    Share(Arc<Path>, Stamp),
+    /// Being fetched.
+    Part(Arc<Part>),
+}
+
+/// Jobs that run one after another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Lane {
+    File(FileId),
+    Memory,
+}
+
+fn lane(work: &Work) -> Option<Lane> {
+    match work {
+        Work::OpenShare { file, .. }
+        | Work::OpenPart { file, .. }
+        | Work::Sync { file }
+        | Work::Finish { file }
+        | Work::CloseFile { file } => Some(Lane::File(*file)),
+        Work::Write { extent, .. } => Some(Lane::File(extent.file)),
+        Work::Remember(_) | Work::Forget { .. } | Work::Recall { .. } => Some(Lane::Memory),
+        Work::DeriveKey { .. } | Work::Survey { .. } | Work::Hash { .. } | Work::Send { .. } => None,
+    }
+}
+
+impl Jobs {
+    /// Starts the threads. Answers go to `events`.
+    ///
+    /// # Errors
+    /// The system gives no threads.
+    pub(super) fn start(slots: Arc<Slots>, store: Store, passwords: Arc<Passwords>, events: Sender<Event>) -> io::Result<Jobs> {
+        let (queue, tasks) = async_channel::bounded(JOBS_MAX);
+        let shared = Arc::new(Shared {
+            slots,
+            pool: Pool::default(),
+            store,
+            passwords,
+            files: Mutex::default(),
+            lanes: Mutex::default(),
+            queue: queue.clone(),
+            events,
+        });
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        for number in 0..cores.clamp(*THREADS.start(), *THREADS.end()) {
+            let (tasks, shared) = (tasks.clone(), Arc::clone(&shared));
+            thread::Builder::new().name(format!("job{number}")).spawn(move || shared.serve(&tasks))?;
+        }
+        Ok(Jobs { queue, shared })
+    }
+
+    /// Begins a job. Never waits: the engine has no more jobs under way than the queue has places.
+    pub(super) fn begin(&self, task: Task) {
+        let mut lanes = locked(&self.shared.lanes);
+        match lane(&task.work) {
+            Some(lane) if lanes.contains_key(&lane) => lanes.entry(lane).or_default().push_back(task),
+            lane => {
+                if let Some(lane) = lane {
+                    lanes.insert(lane, VecDeque::new());
+                }
+                drop(lanes);
+                self.queue.try_send(task).expect("no more jobs are under way than the queue has places");
+            }
+        }
+    }
+
+    /// Lets the threads end when nothing is left to do.
+    pub(super) fn close(&self) {
+        self.queue.close();
+    }
+}
+
+impl Shared {
+    /// Does jobs until the queue is closed.
+    fn serve(&self, tasks: &Receiver<Task>) {
+        let _unanswered = disk::EndOnPanic;
+        while let Ok(task) = tasks.recv_blocking() {
+            let (job, lane) = (task.job, lane(&task.work));
+            let outcome = self.work(task);
+            if let Some(lane) = lane {
+                self.next_in(lane);
+            }
+            if let Some(outcome) = outcome {
+                // Nobody takes it only when the client has ended.
+                let _ended = self.events.send_blocking(Event::Done(job, outcome));
+            }
+        }
+    }
+
+    /// Lets the next job of a lane begin.
+    fn next_in(&self, lane: Lane) {
+        let mut lanes = locked(&self.lanes);
+        match lanes.get_mut(&lane).and_then(VecDeque::pop_front) {
+            Some(task) => {
+                // Closed only when the client has ended.
+                let _ended = self.queue.try_send(task);
+            }
+            None => {
+                lanes.remove(&lane);
+            }
+        }
+    }
+
+    /// Does a job. A piece that was handed to a link is answered by the link.
+    fn work(&self, task: Task) -> Option<Outcome> {
+        Some(match task.work {
+            Work::Send { extent, theirs, .. } => return self.send(task.job, extent, theirs, task.to),
+            Work::DeriveKey { password, salt } => self.derive_key(password, salt),
+            Work::Survey { place } => outcome(survey::survey(path(&place)), |survey| Outcome::Surveyed(Box::new(survey))),
+            Work::Remember(entry) => outcome(self.store.remember(&entry), |()| Outcome::Done),
+            Work::Forget { user, group, name } => outcome(self.store.forget(&user, &group, &name), |()| Outcome::Done),
+            Work::Recall { user } => outcome(self.store.recall(&user), Outcome::Recalled),
+            Work::OpenShare { file, place, stamp } => {
+                let path = path(&place);
+                let opened = open_unchanged(path, stamp);
+                outcome(opened, |_| {
+                    self.put(file, Open::Share(path.into(), stamp));
+                    Outcome::Done
+                })
+            }
+            Work::OpenPart { file, place, size, hashes, resume } => {
+                outcome(Part::open(&Plan { place, size, hashes, resume }), |(part, pieces)| {
+                    self.put(file, Open::Part(Arc::new(part)));
+                    Outcome::PartOpen(pieces)
+                })
+            }
+            Work::Hash { slot, extent, size } => {
+                let hash = |bytes: &mut [u8]| survey::digest(size, extent.piece, &bytes[..extent.len as usize]);
+                Outcome::Hashed(self.slots.with(slot, hash))
+            }
+            Work::Write { slot, extent, cv } => self.on_part(extent.file, |part| {
+                self.slots.with(slot, |bytes| part.write(extent, &bytes[..extent.len as usize], cv).map_err(|error| disk_error(&error)))
+            }),
+            Work::Sync { file } => self.on_part(file, |part| part.sync()),
+            Work::Finish { file } => self.finish(file),
+            Work::CloseFile { file } => {
+                locked(&self.files).remove(&file);
+                Outcome::Done
+            }
+        })
+    }
+
+    fn put(&self, file: FileId, open: Open) {
+        locked(&self.files).insert(file, open);
+    }
+
+    fn get(&self, file: FileId) -> Option<Open> {
+        locked(&self.files).get(&file).cloned()
+    }
+
+    /// Works on a partial file; one that is no longer open is a job too late, and nothing is lost by it.
+    fn on_part(&self, file: FileId, work: impl FnOnce(&Part) -> Result<(), DiskError>) -> Outcome {
+        match self.get(file) {
+            Some(Open::Part(part)) => outcome(work(&part), |()| Outcome::Done),
+            _ => Outcome::Failed(DiskError::Missing),
+        }
+    }
+
+    fn finish(&self, file: FileId) -> Outcome {
+        let Some(Open::Part(part)) = self.get(file) else { return Outcome::Failed(DiskError::Missing) };
+        outcome(part.finish(), |stamp| {
+            self.put(file, Open::Share(part.place().into(), stamp));
+            Outcome::Finished(stamp)
+        })
+    }
+
+    fn derive_key(&self, password: Password, salt: Salt) -> Outcome {
+        let Some(password) = self.passwords.take(password) else {
+            return Outcome::Failed(DiskError::Other("the password is gone: give it again".into()));
+        };
+        let mut key = [0; 32];
+        let derived = Params::new(KEY_MEMORY_KIB, KEY_PASSES, 1, Some(key.len())).and_then(|params| {
+            Argon2::new(Algorithm::Argon2id, Version::V0x13, params).hash_password_into(password.as_bytes(), &salt.0, &mut key)
+        });
+        outcome(derived.map_err(|error| DiskError::Other(format!("no key can be derived: {error}"))), |()| Outcome::Key(Key(key)))
+    }
+
+    /// Reads a piece and hands it to its link, which answers; or says why not.
+    fn send(&self, job: JobId, extent: Extent, theirs: FileId, to: Option<(PieceSender, Arc<AtomicBool>)>) -> Option<Outcome> {
+        let Some((link, stop)) = to else { return Some(Outcome::Stopped) };
+        if stop.load(Ordering::Relaxed) {
+            return Some(Outcome::Stopped);
+        }
+        let mut bytes = self.pool.take();
+        if let Err(error) = self.read(extent, &mut bytes) {
+            return Some(Outcome::Failed(error));
+        }
+        let piece = Piece { job, theirs, piece: extent.piece, bytes, len: extent.len as usize, stop };
+        link.send(piece).err().map(|_ended| Outcome::Stopped)
+    }
+
+    /// Reads a piece of a file that is still what it was when the last byte was read.
+    fn read(&self, extent: Extent, buffer: &mut Buffer) -> Result<(), DiskError> {
+        let bytes = &mut buffer[..extent.len as usize];
+        match self.get(extent.file) {
+            Some(Open::Share(path, stamp)) => {
+                let file = open_unchanged(&path, stamp)?;
+                file.read_exact_at(bytes, extent.offset()).map_err(|error| read_error(&error))?;
+                check_unchanged(&file, &path, stamp)
+            }
+            Some(Open::Part(part)) => part.read(extent, bytes).map_err(|error| disk_error(&error)),
+            None => Err(DiskError::Missing),
+        }
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn outcome<T>(result: Result<T, DiskError>, done: impl FnOnce(T) -> Outcome) -> Outcome {
+    result.map_or_else(Outcome::Failed, done)
+}

@@ -1,0 +1,183 @@
+//! A client: [`engine::peer::Peer`] on real sockets and a real disk, and a handle to it for whoever asks it for things.
+
+mod jobs;
+mod passwords;
+mod run;
+mod store;
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread;
+
+use async_channel::{Receiver, Sender};
+use engine::id::{CommandId, Password};
+use engine::limits::LINKS_MAX;
+use engine::peer::Peer;
+use engine::peer::command::{Command, News, Reply};
+use engine::peer::io::{Config, Role};
+use engine::peer::strategy::Strategy;
+use engine::refusal::Refusal;
+use engine::seed::Seed;
+use rand::TryRng as _;
+
+use crate::channel::Listener;
+use crate::data_dir::DataDir;
+use crate::link::Watchdog;
+use crate::link::buffers::Slots;
+use jobs::Jobs;
+use passwords::Passwords;
+use run::{EVENTS_MAX, Event, Shell, State};
+use store::Store;
+
+/// News that wait to be read.
+const NEWS_MAX: usize = 1_024;
+
+/// What a client is run with.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where it listens; port 0 picks a free one.
+    pub listen: SocketAddr,
+    /// The trackers, in the order to try them.
+    pub trackers: Vec<SocketAddr>,
+    /// Where it keeps its state.
+    pub data_dir: PathBuf,
+    /// The rule by which uploaders are chosen.
+    pub strategy: Strategy,
+}
+
+/// Why a client cannot start, with the remedy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StartError(String);
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for StartError {}
+
+/// A handle to a running client; cheap to clone. It runs on until it is told to quit.
+#[derive(Clone, Debug)]
+pub struct Client {
+    listen: SocketAddr,
+    events: Sender<Event>,
+    news: Receiver<News>,
+    passwords: Arc<Passwords>,
+    /// Closed when the client has ended.
+    alive: Receiver<()>,
+}
+
+impl Client {
+    /// Locks the data folder, opens the store, listens, and starts the client's thread.
+    ///
+    /// # Errors
+    /// Why it cannot start: another process uses the folder or the address, or the store is damaged.
+    pub async fn start(options: Options) -> Result<Client, StartError> {
+        smol::unblock(move || start(options)).await
+    }
+
+    /// The address that is listened on.
+    #[must_use]
+    pub const fn listen(&self) -> SocketAddr {
+        self.listen
+    }
+
+    /// Runs a command to its end. Whoever drops the future no longer waits for it.
+    ///
+    /// # Errors
+    /// Why it was refused, or failed.
+    pub async fn run(&self, command: Command) -> Result<Reply, Refusal> {
+        let (answer, answered) = async_channel::bounded(1);
+        let (number, numbered) = async_channel::bounded(1);
+        if self.events.send(Event::Asked(command, answer, number)).await.is_err() {
+            return Err(Refusal::SessionEnded);
+        }
+        let _asked = Asked { events: self.events.clone(), numbered };
+        answered.recv().await.unwrap_or(Err(Refusal::SessionEnded))
+    }
+
+    /// Keeps a password for a command that names the token; it is forgotten when its key is derived.
+    #[must_use]
+    pub fn keep_password(&self, password: String) -> Password {
+        self.passwords.keep(password)
+    }
+
+    /// News for the person, in order. Ends when the client has ended.
+    #[must_use]
+    pub fn news(&self) -> Receiver<News> {
+        self.news.clone()
+    }
+
+    /// Waits for the end of the client.
+    pub async fn ended(&self) {
+        // Nothing is ever sent: it ends with an error when the other side is gone.
+        let _gone = self.alive.recv().await;
+    }
+}
+
+/// A command under way. Dropped, the command is forgotten, if it still is.
+struct Asked {
+    events: Sender<Event>,
+    numbered: Receiver<CommandId>,
+}
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        if let Ok(id) = self.numbered.try_recv() {
+            // If the queue is full, the command goes on, and its answer finds nobody.
+            let _full = self.events.try_send(Event::Forget(id));
+        }
+    }
+}
+
+fn start(options: Options) -> Result<Client, StartError> {
+    let dir = DataDir::open(&options.data_dir).map_err(|error| StartError(error.to_string()))?;
+    let store_path = dir.file(store::FILE);
+    let (store, identity) = Store::open(dir)
+        .map_err(|error| StartError(format!("the store {} cannot be used: {error}", store_path.display())))?;
+    let listener = Listener::bind(options.listen).map_err(|error| {
+        let address = options.listen;
+        StartError(format!("cannot listen on {address} ({error}); choose another address, or port 0 for any free one"))
+    })?;
+    let listen = listener.address();
+    let mut seed = [0; 32];
+    rand::rngs::SysRng.try_fill_bytes(&mut seed).map_err(|error| StartError(format!("no random numbers: {error}")))?;
+    let config = Config {
+        device: identity.device,
+        listen,
+        trackers: options.trackers,
+        strategy: options.strategy,
+        first_seq: identity.first_seq,
+    };
+    let (events, queue) = async_channel::bounded(EVENTS_MAX);
+    let (news_sender, news) = async_channel::bounded(NEWS_MAX);
+    let (slots, passwords) = (Arc::new(Slots::default()), Arc::new(Passwords::default()));
+    let no_thread = |error: std::io::Error| StartError(format!("the system gives no thread ({error}); end some processes"));
+    let jobs = Jobs::start(Arc::clone(&slots), store, Arc::clone(&passwords), events.clone()).map_err(no_thread)?;
+    let machine = Peer::new(config, Seed(seed));
+    let accept = listener.run(Role::Peer, identity.device, LINKS_MAX, events.clone(), Event::Accepted);
+    let accepting = smol::spawn(accept);
+    let shell = Shell {
+        machine,
+        device: identity.device,
+        jobs,
+        slots,
+        events: events.clone(),
+        news: news_sender,
+        watchdog: Watchdog::start(),
+        state: State::default(),
+    };
+    let (still_alive, alive) = async_channel::bounded(1);
+    let body = move || {
+        smol::block_on(async {
+            shell.run(queue).await;
+            accepting.cancel().await;
+        });
+        drop(still_alive);
+    };
+    thread::Builder::new().name("client".to_owned()).spawn(body).map_err(no_thread)?;
+    Ok(Client { listen, events, news, passwords, alive })
+}

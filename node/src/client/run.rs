@@ -1,0 +1,297 @@
+//! The client's loop: what happens goes into the machine, what it says is done.
+//!
+//! Invariants:
+//! - Everything that happens comes through one bounded queue; the loop never waits but for it and the machine's next alarm.
+//! - What it hands on never waits either: links take messages on credit, the jobs have a place for each.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use async_channel::{Receiver, Sender, TryRecvError};
+use async_io::Timer;
+use engine::id::{CommandId, DialId, JobId, LinkId};
+use engine::peer::Peer;
+use engine::peer::command::{Command, News, Reply};
+use engine::peer::io::{Action, Input, Outcome, Role, Work};
+use engine::refusal::Refusal;
+use engine::time::Time;
+use engine::wire::peer::PeerMessage;
+use engine::wire::tracker::TrackerMessage;
+use futures_lite::future;
+
+use super::jobs::{Jobs, Task};
+use crate::channel::{self, Channel};
+use crate::link::buffers::Slots;
+use crate::link::{self, Link, Watchdog};
+
+/// Events that wait for the loop: messages of at most 64 KiB, and usually small ones.
+pub(super) const EVENTS_MAX: usize = 512;
+
+/// How long links may take to say good-bye at the end.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// Something that happened.
+#[derive(Debug)]
+pub(super) enum Event {
+    Asked(Command, Sender<Answer>, Sender<CommandId>),
+    Forget(CommandId),
+    Accepted(Channel),
+    Dialled(DialId, Role, Option<Channel>),
+    Peer(LinkId, link::Event<PeerMessage>),
+    Tracker(LinkId, link::Event<TrackerMessage>),
+    Done(JobId, Outcome),
+}
+
+/// The answer to a command.
+pub(super) type Answer = Result<Reply, Refusal>;
+
+/// The machine and what it acts on.
+#[derive(Debug)]
+pub(super) struct Shell {
+    pub(super) machine: Peer,
+    pub(super) device: engine::id::DeviceId,
+    pub(super) jobs: Jobs,
+    pub(super) slots: Arc<Slots>,
+    pub(super) events: Sender<Event>,
+    pub(super) news: Sender<News>,
+    pub(super) watchdog: Arc<Watchdog>,
+    pub(super) state: State,
+}
+
+/// What the loop remembers from one event to the next.
+#[derive(Debug)]
+pub(super) struct State {
+    links: HashMap<LinkId, Link>,
+    links_ever: u64,
+    commands: HashMap<CommandId, Sender<Answer>>,
+    commands_ever: u64,
+    /// How to stop the pieces that are being sent.
+    stops: HashMap<JobId, Arc<AtomicBool>>,
+    origin: Instant,
+    outbox: Vec<Action>,
+    exiting: Option<Instant>,
+}
+
+impl Default for State {
+    fn default() -> State {
+        State {
+            links: HashMap::new(),
+            links_ever: 0,
+            commands: HashMap::new(),
+            commands_ever: 0,
+            stops: HashMap::new(),
+            origin: Instant::now(),
+            outbox: Vec::new(),
+            exiting: None,
+        }
+    }
+}
+
+impl Shell {
+    /// Runs until the machine has said its last and the links have ended.
+    pub(super) async fn run(mut self, events: Receiver<Event>) {
+        while !self.has_ended() {
+            match self.next(&events).await {
+                Some(event) => self.take(event),
+                None if self.state.exiting.is_none() => self.feed(Input::Wake),
+                None => {}
+            }
+        }
+        self.jobs.close();
+    }
+
+    fn has_ended(&self) -> bool {
+        self.state.exiting.is_some_and(|until| self.state.links.is_empty() || until <= Instant::now())
+    }
+
+    /// The next event; none when the machine's alarm, or the end of the farewell, comes first.
+    async fn next(&self, events: &Receiver<Event>) -> Option<Event> {
+        match events.try_recv() {
+            Ok(event) => return Some(event),
+            Err(TryRecvError::Empty | TryRecvError::Closed) => {}
+        }
+        let alarm = match self.state.exiting {
+            Some(until) => Some(until),
+            None => self.machine.next_wakeup().and_then(|at| self.state.origin.checked_add(Duration::from_micros(at.0))),
+        };
+        let alarm = async {
+            match alarm {
+                Some(at) => Timer::at(at).await,
+                None => future::pending().await,
+            };
+            None
+        };
+        future::or(async { events.recv().await.ok() }, alarm).await
+    }
+
+    fn now(&self) -> Time {
+        let micros = self.state.origin.elapsed().as_micros();
+        Time(u64::try_from(micros).expect("a process does not run for 500,000 years"))
+    }
+
+    fn take(&mut self, event: Event) {
+        match event {
+            Event::Asked(command, answer, number) => self.ask(command, answer, &number),
+            Event::Forget(id) => {
+                if self.state.commands.remove(&id).is_some() {
+                    self.feed(Input::Forget { id });
+                }
+            }
+            Event::Accepted(channel) => self.connect_peer(None, channel),
+            Event::Dialled(dial, Role::Peer, Some(channel)) => self.connect_peer(Some(dial), channel),
+            Event::Dialled(dial, Role::Tracker, Some(channel)) => self.connect_tracker(dial, channel),
+            Event::Dialled(dial, _, None) => self.feed(Input::DialFailed { dial }),
+            Event::Peer(link, event) => self.hear_peer(link, event),
+            Event::Tracker(link, event) => self.hear_tracker(link, event),
+            Event::Done(job, outcome) => self.done(job, outcome),
+        }
+    }
+
+    fn ask(&mut self, command: Command, answer: Sender<Answer>, number: &Sender<CommandId>) {
+        let id = CommandId(self.state.commands_ever);
+        self.state.commands_ever += 1;
+        // Whoever asked may have gone already; then nobody reads the answer either.
+        let _gone = number.try_send(id);
+        self.state.commands.insert(id, answer);
+        self.feed(Input::Command { id, command });
+    }
+
+    fn next_link(&mut self) -> LinkId {
+        self.state.links_ever += 1;
+        LinkId(self.state.links_ever)
+    }
+
+    fn connect_peer(&mut self, dial: Option<DialId>, channel: Channel) {
+        let link = self.next_link();
+        let (device, from) = (channel.remote, channel.address);
+        let started = Link::start(link, channel, Some(&self.slots), &self.watchdog, self.events.clone(), Event::Peer);
+        self.state.links.insert(link, started);
+        self.feed(Input::LinkUp { link, dial, device, from });
+    }
+
+    fn connect_tracker(&mut self, dial: DialId, channel: Channel) {
+        let link = self.next_link();
+        let (device, from) = (channel.remote, channel.address);
+        let started = Link::start(link, channel, None, &self.watchdog, self.events.clone(), Event::Tracker);
+        self.state.links.insert(link, started);
+        self.feed(Input::LinkUp { link, dial: Some(dial), device, from });
+    }
+
+    fn hear_peer(&mut self, link: LinkId, event: link::Event<PeerMessage>) {
+        match event {
+            link::Event::Message(message) => self.feed(Input::Message { link, message }),
+            link::Event::Sent(messages) => self.feed(Input::Sent { link, messages }),
+            link::Event::Block(extent, slot) => self.feed(Input::Block { link, extent, slot }),
+            link::Event::PieceEnded { job, sent } => {
+                self.done(job, if sent { Outcome::Sent } else { Outcome::Stopped });
+            }
+            link::Event::Down => self.down(link),
+        }
+    }
+
+    fn hear_tracker(&mut self, link: LinkId, event: link::Event<TrackerMessage>) {
+        match event {
+            link::Event::Message(message) => self.feed(Input::Tracker { link, message }),
+            link::Event::Sent(messages) => self.feed(Input::Sent { link, messages }),
+            link::Event::Down => self.down(link),
+            link::Event::Block(..) | link::Event::PieceEnded { .. } => {
+                unreachable!("no piece travels on a tracker's link")
+            }
+        }
+    }
+
+    fn down(&mut self, link: LinkId) {
+        self.state.links.remove(&link);
+        self.feed(Input::LinkDown { link });
+    }
+
+    fn done(&mut self, job: JobId, outcome: Outcome) {
+        self.state.stops.remove(&job);
+        self.feed(Input::Done { job, outcome });
+    }
+
+    /// Lets the machine take `input` in, and does what it says.
+    fn feed(&mut self, input: Input) {
+        tracing::trace!(?input);
+        let now = self.now();
+        let mut outbox = std::mem::take(&mut self.state.outbox);
+        self.machine.handle(now, input, &mut outbox);
+        if cfg!(debug_assertions) {
+            self.machine.check();
+        }
+        for action in outbox.drain(..) {
+            tracing::trace!(?action);
+            self.act(action);
+        }
+        self.state.outbox = outbox;
+    }
+
+    fn act(&mut self, action: Action) {
+        match action {
+            Action::Dial { dial, to, role } => self.dial(dial, to, role),
+            Action::Send { link, message } => self.on_link(link, |link| link.send(&message)),
+            Action::SendTracker { link, message } => self.on_link(link, |link| link.send(&message)),
+            Action::Expect { link, extent, slot } => self.on_link(link, |link| link.expect(extent, slot)),
+            Action::Discard { link, extent } => self.on_link(link, |link| link.discard(extent)),
+            Action::Unexpect { link, extent } => self.on_link(link, |link| link.unexpect(extent)),
+            Action::Close { link, violation } => self.on_link(link, |link| link.close(violation)),
+            Action::Start { job, work } => self.start(job, work),
+            Action::Stop { job } => {
+                if let Some(stop) = self.state.stops.get(&job) {
+                    stop.store(true, Ordering::Relaxed);
+                }
+            }
+            Action::Answer { id, reply } => self.answer(id, reply.map(|reply| *reply).map_err(|refusal| *refusal)),
+            Action::Tell(news) => self.tell(*news),
+            Action::Exit => self.state.exiting = Some(Instant::now() + FAREWELL),
+        }
+    }
+
+    /// Does something with a link, unless it went down in the same moment.
+    fn on_link(&self, link: LinkId, act: impl FnOnce(&Link)) {
+        if let Some(link) = self.state.links.get(&link) {
+            act(link);
+        }
+    }
+
+    fn dial(&self, dial: DialId, to: std::net::SocketAddr, role: Role) {
+        let (events, device) = (self.events.clone(), self.device);
+        smol::spawn(async move {
+            let channel = channel::connect(to, role, device).await;
+            if let Err(why) = &channel {
+                tracing::debug!(%to, %why, "a dial came to nothing");
+            }
+            // Nobody takes it only when the client has ended.
+            let _ended = events.send(Event::Dialled(dial, role, channel.ok())).await;
+        })
+        .detach();
+    }
+
+    fn start(&mut self, job: JobId, work: Work) {
+        let to = match &work {
+            Work::Send { link, .. } => self.state.links.get(link).map(|link| {
+                let stop = Arc::new(AtomicBool::new(false));
+                self.state.stops.insert(job, Arc::clone(&stop));
+                (link.piece_sender(), stop)
+            }),
+            _ => None,
+        };
+        self.jobs.begin(Task { job, work, to });
+    }
+
+    fn answer(&mut self, id: CommandId, answer: Answer) {
+        if let Some(waiting) = self.state.commands.remove(&id) {
+            // It fails when nobody waits any more.
+            let _gone = waiting.try_send(answer);
+        }
+    }
+
+    /// News that nobody reads must not stop the loop: when the queue is full, the person reads nothing anyway, and the log has it.
+    fn tell(&self, news: News) {
+        if let Err(lost) = self.news.try_send(news) {
+            tracing::warn!(news = ?lost.into_inner(), "nobody reads the news");
+        }
+    }
+}

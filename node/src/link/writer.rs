@@ -1,0 +1,170 @@
+//! The writer of a link: few, large system calls, and messages before data.
+//!
+//! Each round takes all messages that wait (up to a bound) and one chunk of the piece under way, and writes them with as few
+//! calls as the kernel allows.
+
+use std::future::poll_fn;
+use std::io::{self, IoSlice};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::Poll;
+
+use engine::limits::CHUNK_LEN_MAX;
+use engine::wire::frame::{DataHead, HEAD_LEN, Head, Kind};
+
+use super::{Courtesy, Event, Events, Piece, Shared};
+use crate::channel::WriteHalf;
+
+/// Messages in one round: with a chunk of data, well below the 1,024 pieces of memory that one call takes.
+const MESSAGES_PER_ROUND: usize = 64;
+
+#[derive(Debug)]
+pub(super) struct Writer<M, I> {
+    half: WriteHalf,
+    shared: Arc<Shared>,
+    events: Events<M, I>,
+    messages: Vec<Vec<u8>>,
+    piece: Option<Piece>,
+    /// Bytes of the piece that left.
+    sent: usize,
+    courtesy: Courtesy,
+}
+
+/// Whether there is more to do.
+enum Next {
+    Round,
+    /// All messages left; the link is being closed.
+    Finished,
+    /// The link ended.
+    Ended,
+}
+
+impl<M, I> Writer<M, I> {
+    pub(super) fn new(half: WriteHalf, shared: Arc<Shared>, events: Events<M, I>) -> Self {
+        Writer {
+            half,
+            shared,
+            events,
+            messages: Vec::new(),
+            piece: None,
+            sent: 0,
+            courtesy: Courtesy::default(),
+        }
+    }
+
+    /// Writes until the link ends, and answers for the pieces that did not leave.
+    pub(super) async fn run(mut self) {
+        match self.rounds().await {
+            Ok(()) => self.half.finish(),
+            Err(error) => {
+                tracing::debug!(link = self.shared.id.0, %error, "writing ended");
+                // Wakes the reader, which ends the link.
+                self.half.cutter().cut();
+            }
+        }
+        self.shared.limits.write.end();
+        let waiting = {
+            let mut queue = self.shared.queue();
+            queue.ended = true;
+            queue.messages.clear();
+            std::mem::take(&mut queue.pieces)
+        };
+        for piece in self.piece.take().into_iter().chain(waiting) {
+            self.end_piece(piece, false).await;
+        }
+    }
+
+    async fn rounds(&mut self) -> io::Result<()> {
+        loop {
+            match self.next().await {
+                Next::Round => {}
+                Next::Finished | Next::Ended => return Ok(()),
+            }
+            let stopped = self.piece.take_if(|piece| piece.stop.load(Ordering::Relaxed));
+            if let Some(piece) = stopped {
+                self.end_piece(piece, false).await;
+            }
+            self.round().await?;
+            self.report().await;
+            self.courtesy.turn().await;
+        }
+    }
+
+    /// Waits for something to write, and takes it.
+    async fn next(&mut self) -> Next {
+        poll_fn(|context| {
+            let mut queue = self.shared.queue();
+            if queue.ended {
+                return Poll::Ready(Next::Ended);
+            }
+            let count = queue.messages.len().min(MESSAGES_PER_ROUND);
+            self.messages.extend(queue.messages.drain(..count));
+            if queue.closing {
+                return Poll::Ready(if self.messages.is_empty() { Next::Finished } else { Next::Round });
+            }
+            if self.piece.is_none() {
+                self.piece = queue.pieces.pop_front();
+                self.sent = 0;
+            }
+            if self.messages.is_empty() && self.piece.is_none() {
+                queue.waker = Some(context.waker().clone());
+                return Poll::Pending;
+            }
+            Poll::Ready(Next::Round)
+        })
+        .await
+    }
+
+    /// Writes the messages and the next chunk.
+    async fn round(&mut self) -> io::Result<()> {
+        let mut slices: Vec<IoSlice<'_>> = self.messages.iter().map(|frame| IoSlice::new(frame)).collect();
+        let mut chunk_len = 0;
+        let heads;
+        if let Some(piece) = &self.piece {
+            chunk_len = (piece.len - self.sent).min(CHUNK_LEN_MAX);
+            heads = chunk_heads(piece, self.sent, chunk_len);
+            slices.push(IoSlice::new(&heads));
+            slices.push(IoSlice::new(&piece.bytes[self.sent..self.sent + chunk_len]));
+        }
+        let mut rest = &mut slices[..];
+        while !rest.is_empty() {
+            self.shared.limits.write.begin();
+            let written = self.half.write_with(|stream| stream.write_vectored(rest)).await?;
+            if written == 0 {
+                return Err(io::ErrorKind::WriteZero.into());
+            }
+            IoSlice::advance_slices(&mut rest, written);
+        }
+        self.shared.limits.write.end();
+        self.sent += chunk_len;
+        Ok(())
+    }
+
+    /// Tells what left in this round.
+    async fn report(&mut self) {
+        if !self.messages.is_empty() {
+            let count = u32::try_from(self.messages.len()).expect("at most MESSAGES_PER_ROUND");
+            self.messages.clear();
+            self.events.tell(Event::Sent(count)).await;
+        }
+        let sent = self.sent;
+        if let Some(piece) = self.piece.take_if(|piece| sent == piece.len) {
+            self.end_piece(piece, true).await;
+        }
+    }
+
+    async fn end_piece(&self, piece: Piece, sent: bool) {
+        let Piece { job, bytes, .. } = piece;
+        drop(bytes);
+        self.events.tell(Event::PieceEnded { job, sent }).await;
+    }
+}
+
+/// The two heads of a data frame.
+fn chunk_heads(piece: &Piece, offset: usize, len: usize) -> [u8; HEAD_LEN + DataHead::LEN] {
+    let mut heads = [0; HEAD_LEN + DataHead::LEN];
+    let offset = u32::try_from(offset).expect("inside a piece");
+    heads[..HEAD_LEN].copy_from_slice(&Head { kind: Kind::Data, len: DataHead::LEN + len }.encode());
+    heads[HEAD_LEN..].copy_from_slice(&DataHead { file: piece.theirs, piece: piece.piece, offset }.encode());
+    heads
+}

@@ -1,0 +1,260 @@
+//! The tracker's loop: what happens goes into the machine, what it says is done.
+//!
+//! Invariants:
+//! - Everything that happens comes through one bounded queue, so a busy loop slows its clients down and forgets nothing.
+//! - The loop itself never waits but for the next event or the machine's next alarm.
+//! - At the end, what the machine gave to the store is written before the process ends.
+
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_channel::{Receiver, Sender, TryRecvError};
+use async_io::Timer;
+use async_signal::{Signal, Signals};
+use engine::id::{DeviceId, LinkId};
+use engine::peer::io::Role;
+use engine::time::Time;
+use engine::tracker::Tracker;
+use engine::tracker::io::{Action, Input};
+use engine::wire::tracker::ClientMessage;
+use futures_lite::{StreamExt as _, future};
+
+use super::console::{self, Request};
+use super::scribe::{Scribe, ScribeEnded, Told};
+use super::store::Store;
+use crate::channel::{Channel, Listener};
+use crate::exit::Failure;
+use crate::link::{self, Link, Watchdog};
+
+/// Events that wait for the loop: 256 x at most 100 KiB (a frame of announcements, decoded) = 25 MiB, and usually next to nothing.
+const EVENTS_MAX: usize = 256;
+
+/// What a tracker is made of.
+#[derive(Debug)]
+pub(super) struct Parts {
+    pub(super) number: usize,
+    pub(super) machine: Tracker,
+    pub(super) store: Store,
+    pub(super) listener: Listener,
+    pub(super) links_max: usize,
+}
+
+/// Something that happened.
+#[derive(Debug)]
+pub(super) enum Event {
+    Connected(Channel),
+    Link(LinkId, link::Event<ClientMessage>),
+    Store(Told),
+    Console(Request),
+    Signal(Signal),
+}
+
+/// Runs the tracker until somebody ends it.
+pub(super) fn run(parts: Parts) -> Result<(), Failure> {
+    let (number, address) = (parts.number, parts.listener.address());
+    let (shell, events) = Shell::start(parts)?;
+    listen_to_signals(shell.events())
+        .map_err(|error| Failure::cannot_start(&format!("signals cannot be received: {error}")))?;
+    console::announce(number, address);
+    let to_loop = shell.events();
+    console::start(number, address, move |request| to_loop.send_blocking(Event::Console(request)).is_ok());
+    shell.run(events)
+}
+
+fn listen_to_signals(events: Sender<Event>) -> std::io::Result<()> {
+    let mut signals = Signals::new([Signal::Term, Signal::Int])?;
+    smol::spawn(async move {
+        while let Some(Ok(signal)) = signals.next().await {
+            // It fails only when the tracker is ending already.
+            let _ending = events.send(Event::Signal(signal)).await;
+        }
+    })
+    .detach();
+    Ok(())
+}
+
+fn start_scribe(store: Store, events: Sender<Event>) -> std::io::Result<Scribe> {
+    Scribe::start(store, move |told| {
+        // It fails only when the tracker is ending, and does not wait for jobs any more.
+        let _ending = events.send_blocking(Event::Store(told));
+    })
+}
+
+fn accept(listener: Listener, device: DeviceId, links_max: usize, events: Sender<Event>) {
+    smol::spawn(listener.run(Role::Tracker, device, links_max, events, Event::Connected)).detach();
+}
+
+/// The machine and what it acts on.
+pub(super) struct Shell {
+    machine: Tracker,
+    scribe: Scribe,
+    links: HashMap<LinkId, Link>,
+    links_ever: u64,
+    watchdog: Arc<Watchdog>,
+    events: Sender<Event>,
+    origin: Instant,
+    outbox: Vec<Action>,
+}
+
+impl Shell {
+    /// Begins to listen and to store; events wait until `run` looks at them.
+    pub(super) fn start(parts: Parts) -> Result<(Shell, Receiver<Event>), Failure> {
+        let Parts { machine, store, listener, links_max, .. } = parts;
+        let (sender, events) = async_channel::bounded(EVENTS_MAX);
+        let device = store.identity().device;
+        let scribe = start_scribe(store, sender.clone())
+            .map_err(|error| Failure::cannot_start(&format!("no thread for the store: {error}")))?;
+        accept(listener, device, links_max, sender.clone());
+        let shell = Shell {
+            machine,
+            scribe,
+            links: HashMap::new(),
+            links_ever: 0,
+            watchdog: Watchdog::start(),
+            events: sender,
+            origin: Instant::now(),
+            outbox: Vec::new(),
+        };
+        Ok((shell, events))
+    }
+
+    /// Where events come in.
+    pub(super) fn events(&self) -> Sender<Event> {
+        self.events.clone()
+    }
+
+    /// Serves until somebody says to end, and closes what is open.
+    pub(super) fn run(mut self, events: Receiver<Event>) -> Result<(), Failure> {
+        smol::block_on(self.serve(&events));
+        // Whoever waits for room in the queue is told that nobody reads it any more; the store's thread among them.
+        events.close();
+        drop(events);
+        drop(self.links);
+        self.scribe.finish()
+    }
+
+    /// Serves until somebody says to end, or the store is gone.
+    async fn serve(&mut self, events: &Receiver<Event>) {
+        loop {
+            let step = match self.next(events).await {
+                Some(event) => self.take(event),
+                None => self.feed(Input::Wake),
+            };
+            if step.is_break() {
+                return;
+            }
+        }
+    }
+
+    /// The next event; none when the machine's alarm comes first.
+    async fn next(&self, events: &Receiver<Event>) -> Option<Event> {
+        let wakeup = self.machine.next_wakeup();
+        if wakeup.is_some_and(|wakeup| wakeup <= self.now()) {
+            return None;
+        }
+        match events.try_recv() {
+            Ok(event) => Some(event),
+            Err(TryRecvError::Empty | TryRecvError::Closed) => {
+                future::or(
+                    async { Some(events.recv().await.expect("the shell itself holds a sender")) },
+                    self.alarm(wakeup),
+                )
+                .await
+            }
+        }
+    }
+
+    async fn alarm(&self, wakeup: Option<Time>) -> Option<Event> {
+        let at = wakeup.and_then(|wakeup| self.origin.checked_add(Duration::from_micros(wakeup.0)));
+        match at {
+            Some(at) => {
+                Timer::at(at).await;
+                None
+            }
+            None => future::pending().await,
+        }
+    }
+
+    fn now(&self) -> Time {
+        Time(
+            u64::try_from(self.origin.elapsed().as_micros())
+                .expect("a process does not run for 500,000 years"),
+        )
+    }
+
+    fn take(&mut self, event: Event) -> ControlFlow<()> {
+        match event {
+            Event::Connected(channel) => self.connect(channel),
+            Event::Link(link, event) => self.hear(link, event),
+            Event::Store(Told::Done(job, outcome)) => self.feed(Input::Done { job, outcome }),
+            Event::Store(Told::Ended) | Event::Console(Request::Quit) => ControlFlow::Break(()),
+            Event::Console(Request::Status(asked)) => {
+                // It fails only if the console is gone, which does not need it then.
+                let _gone = asked.try_send(self.machine.status());
+                ControlFlow::Continue(())
+            }
+            Event::Signal(signal) => {
+                tracing::info!(?signal, "told to end");
+                ControlFlow::Break(())
+            }
+        }
+    }
+
+    fn connect(&mut self, channel: Channel) -> ControlFlow<()> {
+        let link = LinkId(self.links_ever);
+        self.links_ever += 1;
+        let (device, address) = (channel.remote, channel.address);
+        tracing::debug!(link = link.0, %address, %device, "link up");
+        let started = Link::start(link, channel, None, &self.watchdog, self.events.clone(), Event::Link);
+        self.links.insert(link, started);
+        self.feed(Input::LinkUp { link, device, from: address.ip() })
+    }
+
+    fn hear(&mut self, link: LinkId, event: link::Event<ClientMessage>) -> ControlFlow<()> {
+        match event {
+            link::Event::Message(message) => self.feed(Input::Message { link, message }),
+            link::Event::Sent(messages) => self.feed(Input::Sent { link, messages }),
+            link::Event::Down => {
+                self.links.remove(&link);
+                self.feed(Input::LinkDown { link })
+            }
+            link::Event::Block(..) | link::Event::PieceEnded { .. } => {
+                unreachable!("no piece travels on a tracker's link")
+            }
+        }
+    }
+
+    /// Lets the machine take `input` in, and does what it says.
+    fn feed(&mut self, input: Input) -> ControlFlow<()> {
+        tracing::trace!(?input);
+        let now = self.now();
+        self.machine.handle(now, input, &mut self.outbox);
+        if cfg!(debug_assertions) {
+            self.machine.check();
+        }
+        let mut outbox = std::mem::take(&mut self.outbox);
+        let done = outbox.drain(..).try_for_each(|action| self.act(action));
+        self.outbox = outbox;
+        done
+    }
+
+    fn act(&mut self, action: Action) -> ControlFlow<()> {
+        tracing::trace!(?action);
+        match action {
+            Action::Send { link, message } => self.link(link).send(&message),
+            Action::Close { link, violation } => self.link(link).close(violation),
+            Action::Start { job, work } => {
+                if let Err(ScribeEnded) = self.scribe.begin(job, work) {
+                    return ControlFlow::Break(());
+                }
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn link(&self, link: LinkId) -> &Link {
+        self.links.get(&link).expect("the machine names links between their LinkUp and LinkDown")
+    }
+}

@@ -1,0 +1,208 @@
+//! A client's disk: files, partial files with their journals, and what the client wrote down. It survives the client.
+
+use std::collections::BTreeMap;
+
+use engine::id::{Blake3, ChainingValue, FileId};
+use engine::name::{FileName, GroupName, Place, UserName};
+use engine::peer::io::{Entry, Outcome, Stamp, Survey};
+use engine::piece::{Extent, Size};
+use engine::refusal::DiskError;
+
+use crate::content::{Bytes, Whole};
+
+/// A complete file.
+#[derive(Clone, Copy, Debug)]
+struct Stored {
+    whole: Whole,
+    stamp: Stamp,
+}
+
+/// A partial file and its journal.
+#[derive(Clone, Debug)]
+struct Part {
+    hashes: Blake3,
+    size: Size,
+    pieces: BTreeMap<u32, (Bytes, ChainingValue)>,
+}
+
+/// What a number of the engine stands for.
+#[derive(Clone, Debug)]
+enum Open {
+    Share(Place, Stamp),
+    Part(Place),
+}
+
+/// A disk.
+#[derive(Debug, Default)]
+pub(crate) struct Disk {
+    files: BTreeMap<Place, Stored>,
+    parts: BTreeMap<Place, Part>,
+    memory: BTreeMap<(UserName, GroupName, FileName), Entry>,
+    /// What the running process has open.
+    open: BTreeMap<FileId, Open>,
+    inodes: u64,
+    /// Whether there is no room for anything more.
+    pub(crate) full: bool,
+}
+
+impl Disk {
+    /// Puts a file there, in place of what was.
+    pub(crate) fn put(&mut self, place: Place, whole: Whole) {
+        self.inodes += 1;
+        let stamp = Stamp { inode: (1, self.inodes), len: whole.size.bytes(), modified: (0, 0) };
+        self.files.insert(place, Stored { whole, stamp });
+    }
+
+    pub(crate) fn delete(&mut self, place: &Place) {
+        self.files.remove(place);
+    }
+
+    /// The complete file there.
+    pub(crate) fn file(&self, place: &Place) -> Option<Whole> {
+        self.files.get(place).map(|stored| stored.whole)
+    }
+
+    /// Pieces in the partial file there.
+    pub(crate) fn part_len(&self, place: &Place) -> Option<usize> {
+        self.parts.get(place).map(|part| part.pieces.len())
+    }
+
+    /// The process died: what it had open is closed.
+    pub(crate) fn close_all(&mut self) {
+        self.open.clear();
+    }
+
+    pub(crate) fn open_count(&self) -> usize {
+        self.open.len()
+    }
+
+    pub(crate) fn survey(&self, place: &Place) -> Outcome {
+        let Some(stored) = self.files.get(place) else { return Outcome::Failed(DiskError::Missing) };
+        let (content, hashes) = stored.whole.survey();
+        Outcome::Surveyed(Box::new(Survey { content, hashes, stamp: stored.stamp }))
+    }
+
+    pub(crate) fn remember(&mut self, entry: Entry) -> Outcome {
+        if self.full {
+            return Outcome::Failed(DiskError::DiskFull);
+        }
+        let key = (entry.user.clone(), entry.group.clone(), entry.name.clone());
+        self.memory.insert(key, entry);
+        Outcome::Done
+    }
+
+    pub(crate) fn forget(&mut self, user: UserName, group: GroupName, name: FileName) -> Outcome {
+        self.memory.remove(&(user, group, name));
+        Outcome::Done
+    }
+
+    pub(crate) fn recall(&self, user: &UserName) -> Outcome {
+        Outcome::Recalled(self.memory.values().filter(|entry| entry.user == *user).cloned().collect())
+    }
+
+    pub(crate) fn open_share(&mut self, file: FileId, place: Place, stamp: Stamp) -> Outcome {
+        match self.files.get(&place) {
+            None => Outcome::Failed(DiskError::Missing),
+            Some(stored) if stored.stamp != stamp => Outcome::Failed(DiskError::Changed),
+            Some(_) => {
+                let twin = self.open.insert(file, Open::Share(place, stamp));
+                assert!(twin.is_none(), "{file:?} is opened once");
+                Outcome::Done
+            }
+        }
+    }
+
+    pub(crate) fn open_part(
+        &mut self,
+        file: FileId,
+        place: Place,
+        size: Size,
+        hashes: Blake3,
+        resume: bool,
+    ) -> Outcome {
+        if self.files.contains_key(&place) || (self.parts.contains_key(&place) && !resume) {
+            return Outcome::Failed(DiskError::Exists);
+        }
+        let fresh = Part { hashes, size, pieces: BTreeMap::new() };
+        let part = self.parts.entry(place.clone()).or_insert_with(|| fresh.clone());
+        if part.hashes != hashes {
+            *part = fresh;
+        }
+        let pieces = part.pieces.iter().map(|(piece, (_, cv))| (*piece, *cv)).collect();
+        let twin = self.open.insert(file, Open::Part(place));
+        assert!(twin.is_none(), "{file:?} is opened once");
+        Outcome::PartOpen(pieces)
+    }
+
+    pub(crate) fn write(&mut self, extent: Extent, bytes: Bytes, cv: ChainingValue) -> Outcome {
+        if self.full {
+            return Outcome::Failed(DiskError::DiskFull);
+        }
+        let Some(part) = self.part(extent.file) else { return closed() };
+        assert_eq!((bytes.piece, bytes.len), (extent.piece, extent.len), "a piece is written in its place");
+        assert!(!bytes.spoilt, "a spoilt piece is never written");
+        part.pieces.insert(extent.piece, (bytes, cv));
+        Outcome::Done
+    }
+
+    fn part(&mut self, file: FileId) -> Option<&mut Part> {
+        match self.open.get(&file)? {
+            Open::Part(place) => self.parts.get_mut(place),
+            Open::Share(..) => None,
+        }
+    }
+
+    pub(crate) fn sync(&mut self, file: FileId) -> Outcome {
+        if self.open.contains_key(&file) { Outcome::Done } else { closed() }
+    }
+
+    pub(crate) fn finish(&mut self, file: FileId) -> Outcome {
+        let Some(Open::Part(place)) = self.open.get(&file).cloned() else { return closed() };
+        if self.files.contains_key(&place) {
+            return Outcome::Failed(DiskError::Exists);
+        }
+        let Some(part) = self.parts.remove(&place) else { return closed() };
+        self.put(place.clone(), whole(&part));
+        let stamp = self.files[&place].stamp;
+        self.open.insert(file, Open::Share(place, stamp));
+        Outcome::Finished(stamp)
+    }
+
+    pub(crate) fn close(&mut self, file: FileId) -> Outcome {
+        self.open.remove(&file);
+        Outcome::Done
+    }
+
+    /// Reads a piece that is to be served.
+    pub(crate) fn read(&self, extent: Extent) -> Result<Bytes, DiskError> {
+        match self.open.get(&extent.file) {
+            Some(Open::Share(place, stamp)) => match self.files.get(place) {
+                None => Err(DiskError::Missing),
+                Some(stored) if stored.stamp != *stamp => Err(DiskError::Changed),
+                Some(stored) => Ok(stored.whole.piece(extent.piece)),
+            },
+            Some(Open::Part(place)) => {
+                let piece = self.parts.get(place).and_then(|part| part.pieces.get(&extent.piece));
+                Ok(piece.expect("a piece is served once it is written").0)
+            }
+            None => Err(DiskError::Other(format!("{:?} is not open", extent.file))),
+        }
+    }
+}
+
+fn closed() -> Outcome {
+    Outcome::Failed(DiskError::Other("the file is not open".into()))
+}
+
+/// The file that a complete part is: the checker of all downloads.
+fn whole(part: &Part) -> Whole {
+    assert_eq!(part.pieces.len(), part.size.pieces() as usize, "a file is finished when every piece is there");
+    let content = part.pieces.values().next().map_or(crate::content::ContentId(0), |(bytes, _)| bytes.content);
+    let whole = Whole { content, size: part.size };
+    for (piece, (bytes, cv)) in &part.pieces {
+        assert_eq!(*bytes, whole.piece(*piece), "a finished file has the right bytes");
+        assert_eq!(*cv, bytes.digest().cv, "the journal notes the right value");
+    }
+    assert_eq!(whole.survey().0.hashes, part.hashes, "a finished file is the one that was listed");
+    whole
+}

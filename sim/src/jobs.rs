@@ -1,0 +1,222 @@
+//! The shell's work: what each machine's actions do, and how long it takes.
+
+use engine::id::{JobId, LinkId};
+use engine::peer::io::{Action as PeerAction, Input as PeerInput, Outcome, Work as PeerWork};
+use engine::time::{Span, Time};
+use engine::tracker::io::{
+    Action as TrackerAction, Input as TrackerInput, Outcome as StoreOutcome, Work as StoreWork,
+};
+
+use crate::network::{NodeId, Packet};
+use crate::node::{Kind, Lane};
+use crate::world::{Event, TRACKER, World};
+
+/// Work on its way, or its outcome.
+#[derive(Debug)]
+pub(crate) enum Work {
+    Peer(PeerWork),
+    Store(StoreWork),
+    Ended(Outcome),
+}
+
+impl World {
+    /// Does what a client's machine says.
+    pub(crate) fn peer_acts(&mut self, id: NodeId, action: PeerAction) {
+        match action {
+            PeerAction::Dial { dial, to, .. } => self.dial(id, Some(dial), to),
+            PeerAction::Send { link, message } => self.send_packet(id, link, Packet::Peer(message)),
+            PeerAction::SendTracker { link, message } => self.send_packet(id, link, Packet::Client(message)),
+            PeerAction::Expect { link, extent, slot } => {
+                self.expect(id, link, |expected| {
+                    expected.insert((extent.file, extent.piece), Some(slot));
+                });
+            }
+            PeerAction::Discard { link, extent } => self.expect(id, link, |expected| {
+                if let Some(arrival) = expected.get_mut(&(extent.file, extent.piece)) {
+                    *arrival = None;
+                }
+            }),
+            PeerAction::Unexpect { link, extent } => {
+                self.expect(id, link, |expected| {
+                    expected.remove(&(extent.file, extent.piece));
+                });
+            }
+            PeerAction::Close { link, violation } => self.close(id, link, violation),
+            PeerAction::Start { job, work } => self.start_job(id, job, work),
+            PeerAction::Stop { job } => self.stop_transfer(id, job),
+            PeerAction::Answer { id: command, reply } => {
+                let Kind::Client(client) = &mut self.nodes[id.0].kind else { return };
+                let reply = reply.map(|reply| *reply).map_err(|refusal| *refusal);
+                let twin = client.answers.insert(command, reply);
+                assert!(twin.is_none(), "a command is answered once");
+            }
+            PeerAction::Tell(news) => {
+                let Kind::Client(client) = &mut self.nodes[id.0].kind else { return };
+                client.news.push((self.now, *news));
+            }
+            PeerAction::Exit => self.exit(id),
+        }
+    }
+
+    fn exit(&mut self, id: NodeId) {
+        let open = self.links.values().any(|link| link.ends.iter().any(|end| end.node == id && end.up && !end.closed));
+        assert!(!open, "a client takes leave of everybody before it ends");
+        assert!(self.nodes[id.0].jobs.is_empty(), "nothing is under way when a client ends");
+        let Kind::Client(client) = &mut self.nodes[id.0].kind else { return };
+        assert_eq!(client.disk.open_count(), 0, "a client closes its files before it ends");
+        client.exited = true;
+        self.end_life(id);
+    }
+
+    fn expect(
+        &mut self,
+        id: NodeId,
+        link: LinkId,
+        change: impl FnOnce(&mut std::collections::BTreeMap<(engine::id::FileId, u32), Option<engine::id::Slot>>),
+    ) {
+        if let Some(connection) = self.links.get_mut(&link) {
+            let side = connection.side(id);
+            change(&mut connection.ends[side].expected);
+        }
+    }
+
+    fn start_job(&mut self, id: NodeId, job: JobId, work: PeerWork) {
+        let new = self.nodes[id.0].jobs.insert(job);
+        assert!(new, "a job is started once");
+        if let PeerWork::Send { link, extent, theirs } = work {
+            return self.send_piece(id, job, link, extent, theirs);
+        }
+        let (lane, took) = self.plan_for(id, &work);
+        self.start_work(id, job, Work::Peer(work), lane, took);
+    }
+
+    fn start_work(&mut self, id: NodeId, job: JobId, work: Work, lane: Option<Lane>, took: Span) {
+        let node = &mut self.nodes[id.0];
+        let mut at = self.now + took;
+        if let Some(lane) = lane {
+            let free = node.lanes.entry(lane).or_insert(Time::default());
+            at = at.max(*free + took);
+            *free = at;
+        }
+        self.future.plan(at, Event::Job { node: id, life: node.life, job, work: Box::new(work) });
+    }
+
+    /// In which order a job runs, and how long it takes.
+    fn plan_for(&mut self, id: NodeId, work: &PeerWork) -> (Option<Lane>, Span) {
+        let costs = self.costs;
+        let Kind::Client(client) = &mut self.nodes[id.0].kind else { unreachable!("{id:?} is a client") };
+        let places = &mut client.places;
+        let of = |file| places.get(&file).cloned().map(Lane::File);
+        match work {
+            PeerWork::DeriveKey { .. } => (None, costs.key),
+            PeerWork::Survey { place } => {
+                let pieces = client.disk.file(place).map_or(0, |whole| whole.size.pieces());
+                (None, costs.hash * (u64::from(pieces) + 1))
+            }
+            PeerWork::Remember(_) | PeerWork::Forget { .. } | PeerWork::Recall { .. } => {
+                (Some(Lane::Memory), costs.sync)
+            }
+            PeerWork::OpenShare { file, place, .. } | PeerWork::OpenPart { file, place, .. } => {
+                places.insert(*file, place.clone());
+                (Some(Lane::File(place.clone())), costs.sync)
+            }
+            PeerWork::Hash { .. } => (None, costs.hash),
+            PeerWork::Write { extent, .. } => (of(extent.file), costs.write),
+            PeerWork::Sync { file } | PeerWork::Finish { file } | PeerWork::CloseFile { file } => {
+                (of(*file), costs.sync)
+            }
+            PeerWork::Send { .. } => unreachable!("pieces are sent on uplinks"),
+        }
+    }
+
+    /// Plans the end of a job for this very moment.
+    pub(crate) fn end_job(&mut self, id: NodeId, job: JobId, outcome: Outcome) {
+        self.start_work(id, job, Work::Ended(outcome), None, Span::ZERO);
+    }
+
+    pub(crate) fn finish_job(&mut self, id: NodeId, job: JobId, work: Work) {
+        let known = self.nodes[id.0].jobs.remove(&job);
+        assert!(known, "a job ends once");
+        match work {
+            Work::Ended(outcome) => self.to_peer(id, PeerInput::Done { job, outcome }),
+            Work::Peer(work) => {
+                let outcome = self.do_work(id, work);
+                self.to_peer(id, PeerInput::Done { job, outcome });
+            }
+            Work::Store(work) => {
+                let outcome = self.do_store(work);
+                self.to_tracker(TrackerInput::Done { job, outcome });
+            }
+        }
+    }
+
+    fn do_work(&mut self, id: NodeId, work: PeerWork) -> Outcome {
+        let Kind::Client(client) = &mut self.nodes[id.0].kind else { unreachable!("{id:?} is a client") };
+        let disk = &mut client.disk;
+        match work {
+            PeerWork::DeriveKey { password, salt } => {
+                let text = &self.passwords[password.0 as usize];
+                Outcome::Key(derive_key(text, &salt))
+            }
+            PeerWork::Survey { place } => disk.survey(&place),
+            PeerWork::Remember(entry) => disk.remember(*entry),
+            PeerWork::Forget { user, group, name } => disk.forget(user, group, name),
+            PeerWork::Recall { user } => disk.recall(&user),
+            PeerWork::OpenShare { file, place, stamp } => disk.open_share(file, place, stamp),
+            PeerWork::OpenPart { file, place, size, hashes, resume } => {
+                disk.open_part(file, place, size, hashes, resume)
+            }
+            PeerWork::Hash { slot, .. } => {
+                let bytes = client.slots[usize::from(slot.0)].expect("a slot is hashed when it is full");
+                Outcome::Hashed(bytes.digest())
+            }
+            PeerWork::Write { slot, extent, cv } => {
+                let bytes = client.slots[usize::from(slot.0)].take().expect("a slot is written when it is full");
+                disk.write(extent, bytes, cv)
+            }
+            PeerWork::Sync { file } => disk.sync(file),
+            PeerWork::Finish { file } => disk.finish(file),
+            PeerWork::CloseFile { file } => disk.close(file),
+            PeerWork::Send { .. } => unreachable!("pieces are sent on uplinks"),
+        }
+    }
+
+    /// Does what the tracker's machine says.
+    pub(crate) fn tracker_acts(&mut self, action: TrackerAction) {
+        match action {
+            TrackerAction::Send { link, message } => {
+                self.overhear(link, &message);
+                self.send_packet(TRACKER, link, Packet::Tracker(message));
+            }
+            TrackerAction::Close { link, violation } => self.close(TRACKER, link, violation),
+            TrackerAction::Start { job, work } => {
+                self.nodes[TRACKER.0].jobs.insert(job);
+                let took = self.costs.sync;
+                self.start_work(TRACKER, job, Work::Store(work), Some(Lane::Store), took);
+            }
+        }
+    }
+
+    fn do_store(&mut self, work: StoreWork) -> StoreOutcome {
+        let Kind::Tracker(tracker) = &mut self.nodes[TRACKER.0].kind else { unreachable!("it is the first") };
+        if tracker.disk_full {
+            return StoreOutcome::DiskFull;
+        }
+        match work {
+            StoreWork::Append { entries } => tracker.store.entries.extend(entries),
+            StoreWork::Snapshot { index, registry } => {
+                tracker.store.entries.retain(|(entry, _)| *entry > index);
+                tracker.store.snapshot = Some((index, registry));
+            }
+        }
+        StoreOutcome::Durable
+    }
+}
+
+/// What stands for Argon2 here.
+pub(crate) fn derive_key(password: &str, salt: &engine::id::Salt) -> engine::id::Key {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&salt.0);
+    hasher.update(password.as_bytes());
+    engine::id::Key(*hasher.finalize().as_bytes())
+}

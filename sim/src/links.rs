@@ -1,0 +1,333 @@
+//! How connections come up, carry messages and pieces, and end.
+
+use engine::id::{DialId, FileId, JobId, LinkId};
+use engine::limits::LINK_CREDIT;
+use engine::peer::io::{Input as PeerInput, Outcome};
+use engine::piece::Extent;
+use engine::time::Span;
+use engine::tracker::io::Input as TrackerInput;
+use engine::violation::Violation;
+use engine::wire::codec;
+use engine::wire::tracker::{ClientMessage, Request};
+
+use crate::content::Bytes;
+use crate::network::{Connection, End, NodeId, Packet, Transfer, duration};
+use crate::node::{Heard, Kind};
+use crate::world::{Event, World};
+
+/// How soon a message has left for the network.
+const LEAVES_AFTER: Span = Span(20);
+
+impl World {
+    pub(crate) fn dial(&mut self, node: NodeId, dial: Option<DialId>, to: std::net::SocketAddr) {
+        let latency = self.nodes[node.0].line.access.latency;
+        let life = self.nodes[node.0].life;
+        self.future.plan(self.now + latency * 2, Event::Dialled { node, life, dial, to });
+    }
+
+    pub(crate) fn dialled(
+        &mut self,
+        node: NodeId,
+        life: u32,
+        dial: Option<DialId>,
+        to: std::net::SocketAddr,
+    ) {
+        if self.nodes[node.0].life != life {
+            return;
+        }
+        let there = self.addresses.get(&to).copied().filter(|there| self.nodes[there.0].is_up());
+        let Some(there) = there else {
+            if let Some(dial) = dial {
+                self.to_peer(node, PeerInput::DialFailed { dial });
+            }
+            return;
+        };
+        self.last_link += 1;
+        let link = LinkId(self.last_link);
+        let ends = [End::new(node, life), End::new(there, self.nodes[there.0].life)];
+        let access = |id: NodeId| self.nodes[id.0].line.access.latency;
+        let latency = access(node).max(access(there));
+        self.links.insert(link, Connection { ends, latency, ending: false });
+        self.link_up(link, 1, None);
+        self.link_up(link, 0, dial);
+    }
+
+    fn link_up(&mut self, link: LinkId, side: usize, dial: Option<DialId>) {
+        let Some(connection) = self.links.get(&link) else { return };
+        let (node, other) = (connection.ends[side].node, connection.ends[1 - side].node);
+        let device = self.nodes[other.0].device;
+        let mut from = self.nodes[other.0].address;
+        if side == 1 {
+            from.set_port(50_000);
+        }
+        match &self.nodes[node.0].kind {
+            Kind::Client(_) => self.to_peer(node, PeerInput::LinkUp { link, dial, device, from }),
+            Kind::Tracker(_) => self.to_tracker(TrackerInput::LinkUp { link, device, from: from.ip() }),
+            Kind::Puppet(_) => self.puppet_hears(node, link, Heard::Up(other)),
+        }
+    }
+
+    /// Says something on a connection.
+    pub(crate) fn send_packet(&mut self, from: NodeId, link: LinkId, packet: Packet) {
+        let now = self.now;
+        if self.checks {
+            check_codec(&packet);
+        }
+        let engine = !matches!(self.nodes[from.0].kind, Kind::Puppet(_));
+        let Some(connection) = self.links.get_mut(&link) else {
+            assert!(!engine, "{from:?} says something on a link that is no more: {packet:?}");
+            return;
+        };
+        let side = connection.side(from);
+        let end = &mut connection.ends[side];
+        assert!(
+            !engine || (end.up && !end.closed),
+            "{from:?} says something on a link that it ended: {packet:?}"
+        );
+        note_opened(end, &packet);
+        if engine {
+            end.unsent += 1;
+            assert!(end.unsent <= LINK_CREDIT, "{from:?} sends on credit only");
+            if end.refund_due == 0 {
+                self.future.plan(now + LEAVES_AFTER, Event::Refund { link, side });
+            }
+            end.refund_due += 1;
+        }
+        let latency = connection.latency;
+        let there = &mut connection.ends[1 - side];
+        there.last_delivery = there.last_delivery.max(now + latency);
+        self.future.plan(there.last_delivery, Event::Packet { link, to: 1 - side, packet });
+    }
+
+    pub(crate) fn refund(&mut self, link: LinkId, side: usize) {
+        let Some(connection) = self.links.get_mut(&link) else { return };
+        let end = &mut connection.ends[side];
+        let messages = std::mem::take(&mut end.refund_due);
+        end.unsent -= messages;
+        let node = end.node;
+        if !end.up || self.nodes[node.0].life != end.life {
+            return;
+        }
+        match &self.nodes[node.0].kind {
+            Kind::Client(_) => self.to_peer(node, PeerInput::Sent { link, messages }),
+            Kind::Tracker(_) => self.to_tracker(TrackerInput::Sent { link, messages }),
+            Kind::Puppet(_) => {}
+        }
+    }
+
+    /// The node at one side, if that side still lives and was not told of the end.
+    fn listener(&self, link: LinkId, side: usize) -> Option<NodeId> {
+        let end = &self.links.get(&link)?.ends[side];
+        (end.up && self.nodes[end.node.0].life == end.life).then_some(end.node)
+    }
+
+    pub(crate) fn deliver(&mut self, link: LinkId, to: usize, packet: Packet) {
+        let Some(node) = self.listener(link, to) else { return };
+        match (&self.nodes[node.0].kind, packet) {
+            (Kind::Puppet(_), packet) => self.puppet_hears(node, link, Heard::Said(packet)),
+            (Kind::Client(_), Packet::Peer(message)) => {
+                self.to_peer(node, PeerInput::Message { link, message });
+            }
+            (Kind::Client(_), Packet::Tracker(message)) => {
+                self.to_peer(node, PeerInput::Tracker { link, message });
+            }
+            (Kind::Tracker(_), Packet::Client(message)) => {
+                self.to_tracker(TrackerInput::Message { link, message });
+            }
+            (Kind::Client(_) | Kind::Tracker(_), packet) => self.refuse(node, link, &packet),
+        }
+    }
+
+    /// The shell ends a link on which the wrong role speaks.
+    fn refuse(&mut self, node: NodeId, link: LinkId, packet: &Packet) {
+        assert!(self.checks || matches!(packet, Packet::Peer(_)), "only somebody driven by hand gets here");
+        self.close(node, link, Some(Violation::WrongRole));
+    }
+
+    pub(crate) fn deliver_piece(&mut self, link: LinkId, to: usize, file: FileId, bytes: Bytes) {
+        let Some(node) = self.listener(link, to) else { return };
+        if matches!(self.nodes[node.0].kind, Kind::Puppet(_)) {
+            return self.puppet_hears(node, link, Heard::Piece(bytes.piece));
+        }
+        let Some(connection) = self.links.get_mut(&link) else { return };
+        let from = connection.ends[1 - to].node;
+        let end = &mut connection.ends[to];
+        if end.closed {
+            return;
+        }
+        match end.expected.remove(&(file, bytes.piece)) {
+            Some(Some(slot)) => {
+                let Kind::Client(client) = &mut self.nodes[node.0].kind else { return };
+                client.slots[usize::from(slot.0)] = Some(bytes);
+                *client.received.entry(from).or_default() += 1;
+                self.pieces_delivered += 1;
+                let extent = Extent { file, piece: bytes.piece, len: bytes.len };
+                self.to_peer(node, PeerInput::Block { link, extent, slot });
+            }
+            Some(None) => {}
+            None => self.close(node, link, Some(Violation::UnrequestedData)),
+        }
+    }
+
+    /// A node ends a connection, after what it sent before.
+    pub(crate) fn close(&mut self, node: NodeId, link: LinkId, violation: Option<Violation>) {
+        if let Some(violation) = violation {
+            self.blame(node, link, violation);
+        }
+        let Some(connection) = self.links.get_mut(&link) else { return };
+        let side = connection.side(node);
+        connection.ends[side].closed = true;
+        let other = connection.ends[1 - side].node;
+        if let (Some(violation), Kind::Puppet(puppet)) = (violation, &mut self.nodes[other.0].kind) {
+            puppet.heard.push((link, Heard::Down(Some(violation))));
+        }
+        self.end_link(link);
+        self.stop_transfers(node, Some(link));
+    }
+
+    /// Lets the end of a connection come to both sides.
+    pub(crate) fn end_link(&mut self, link: LinkId) {
+        let now = self.now;
+        let Some(connection) = self.links.get_mut(&link).filter(|connection| !connection.ending) else { return };
+        connection.ending = true;
+        for side in [0, 1] {
+            let end = &connection.ends[side];
+            let at = end.last_delivery.max(now + connection.latency);
+            self.future.plan(at, Event::Down { link, side });
+        }
+    }
+
+    pub(crate) fn link_down(&mut self, link: LinkId, side: usize) {
+        let listener = self.listener(link, side);
+        let Some(connection) = self.links.get_mut(&link) else { return };
+        connection.ends[side].up = false;
+        if connection.ends.iter().all(|end| !end.up) {
+            self.links.remove(&link);
+        }
+        let Some(node) = listener else { return };
+        self.stop_transfers(node, Some(link));
+        match &self.nodes[node.0].kind {
+            Kind::Client(_) => self.to_peer(node, PeerInput::LinkDown { link }),
+            Kind::Tracker(_) => self.to_tracker(TrackerInput::LinkDown { link }),
+            Kind::Puppet(_) => self.puppet_hears(node, link, Heard::Down(None)),
+        }
+    }
+
+    /// Begins to send a piece, when the uplink is free.
+    pub(crate) fn send_piece(&mut self, node: NodeId, job: JobId, link: LinkId, extent: Extent, theirs: FileId) {
+        let open = self.links.get(&link).is_some_and(|connection| {
+            let end = &connection.ends[connection.side(node)];
+            end.up && !end.closed
+        });
+        if !open {
+            return self.end_job(node, job, Outcome::Stopped);
+        }
+        self.check_may_send(node, link, extent.file);
+        let Kind::Client(client) = &mut self.nodes[node.0].kind else { return };
+        let mut bytes = match client.disk.read(extent) {
+            Ok(bytes) => bytes,
+            Err(why) => return self.end_job(node, job, Outcome::Failed(why)),
+        };
+        bytes.spoilt = client.corrupt;
+        let transfer = Transfer { job, link, extent, theirs, bytes };
+        if client.mute {
+            client.held_back.push(transfer);
+        } else {
+            self.nodes[node.0].line.waiting.push_back(transfer);
+            self.use_uplink(node);
+        }
+    }
+
+    fn use_uplink(&mut self, node: NodeId) {
+        let now = self.now;
+        let line = &mut self.nodes[node.0].line;
+        if line.current.is_some() {
+            return;
+        }
+        let Some(transfer) = line.waiting.pop_front() else { return };
+        line.begun += 1;
+        line.current = Some((transfer, now, line.begun));
+        let took = duration(transfer.extent.len, line.access.up);
+        self.future.plan(now + took, Event::Uplink { node, begun: line.begun });
+    }
+
+    pub(crate) fn uplink_free(&mut self, node: NodeId, begun: u64) {
+        let line = &mut self.nodes[node.0].line;
+        let Some((transfer, began, _)) = line.current.take_if(|(_, _, current)| *current == begun) else { return };
+        self.piece_left(node, transfer, began);
+        self.use_uplink(node);
+        self.end_job(node, transfer.job, Outcome::Sent);
+    }
+
+    /// The last byte of a piece left: it comes in at the other side when that has room for it.
+    fn piece_left(&mut self, node: NodeId, transfer: Transfer, began: engine::time::Time) {
+        let Some(connection) = self.links.get_mut(&transfer.link) else { return };
+        let to = 1 - connection.side(node);
+        let end = &mut connection.ends[to];
+        let in_at = self.nodes[end.node.0].line.come_in(began, self.now, transfer.extent.len);
+        end.last_delivery = end.last_delivery.max(in_at + connection.latency);
+        let event = Event::Piece { link: transfer.link, to, file: transfer.theirs, bytes: transfer.bytes };
+        self.future.plan(end.last_delivery, event);
+    }
+
+    /// Stops one piece that is being sent.
+    pub(crate) fn stop_transfer(&mut self, node: NodeId, job: JobId) {
+        self.stop_where(node, |transfer| transfer.job == job);
+    }
+
+    /// Stops all pieces that are being sent on a link.
+    fn stop_transfers(&mut self, node: NodeId, link: Option<LinkId>) {
+        self.stop_where(node, |transfer| link.is_none_or(|link| transfer.link == link));
+    }
+
+    fn stop_where(&mut self, node: NodeId, which: impl Fn(&Transfer) -> bool) {
+        let mut stopped = Vec::new();
+        let there = &mut self.nodes[node.0];
+        if let Some((transfer, ..)) = there.line.current.take_if(|(transfer, ..)| which(transfer)) {
+            stopped.push(transfer.job);
+        }
+        let line = &mut there.line.waiting;
+        stopped.extend(line.iter().filter(|transfer| which(transfer)).map(|transfer| transfer.job));
+        line.retain(|transfer| !which(transfer));
+        if let Kind::Client(client) = &mut there.kind {
+            let held = &mut client.held_back;
+            stopped.extend(held.iter().filter(|transfer| which(transfer)).map(|transfer| transfer.job));
+            held.retain(|transfer| !which(transfer));
+        }
+        for job in stopped {
+            self.end_job(node, job, Outcome::Stopped);
+        }
+        self.use_uplink(node);
+    }
+}
+
+/// Notes what a message says about groups and logins, for the checkers.
+fn note_opened(end: &mut End, packet: &Packet) {
+    match packet {
+        Packet::Peer(engine::wire::peer::PeerMessage::Open(open)) => {
+            end.opened.insert(open.file, open.group.clone());
+        }
+        Packet::Client(ClientMessage::Request { seq, request }) => {
+            if let Request::Login { user, .. } = &**request {
+                end.logins.insert(*seq, user.clone());
+            }
+        }
+        _ => {}
+    }
+}
+
+/// What is said survives the wire, and fits into a frame.
+fn check_codec(packet: &Packet) {
+    macro_rules! survives {
+        ($message:expr) => {{
+            let bytes = codec::encode($message);
+            assert!(bytes.len() <= engine::limits::FRAME_LEN_MAX, "a message fits into a frame: {packet:?}");
+            assert_eq!(codec::decode(&bytes).as_ref(), Ok($message));
+        }};
+    }
+    match packet {
+        Packet::Peer(message) => survives!(message),
+        Packet::Client(message) => survives!(message),
+        Packet::Tracker(message) => survives!(message),
+    }
+}

@@ -1,0 +1,148 @@
+//! The network: access links only. An uplink is a serial server with a rate; a downlink adds what it must; each connection delivers in
+//! order, after a latency. Messages are small and slip between the chunks of pieces.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use engine::id::{DeviceId, FileId, JobId, LinkId, Slot};
+use engine::name::{GroupName, UserName};
+use engine::piece::Extent;
+use engine::time::{Span, Time};
+use engine::wire::peer::PeerMessage;
+use engine::wire::tracker::{ClientMessage, TrackerMessage};
+
+use crate::content::Bytes;
+
+/// A machine of the world, or somebody driven by hand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NodeId(pub usize);
+
+/// Rates and latency of a node's access to the network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Access {
+    /// Bytes a second out.
+    pub up: u64,
+    /// Bytes a second in.
+    pub down: u64,
+    /// One way, to anybody; of a connection, the longer of both ends counts.
+    pub latency: Span,
+}
+
+impl Default for Access {
+    /// An ordinary line, so fast that tests take seconds of virtual time: 16 MiB/s out (32 pieces), four times that in, 5 ms.
+    fn default() -> Access {
+        Access { up: 16 << 20, down: 64 << 20, latency: Span::from_millis(5) }
+    }
+}
+
+/// What travels on a connection, pieces excepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Packet {
+    /// Between peers.
+    Peer(PeerMessage),
+    /// From a client to the tracker.
+    Client(ClientMessage),
+    /// From the tracker to a client.
+    Tracker(TrackerMessage),
+}
+
+/// One side of a connection.
+#[derive(Debug)]
+pub(crate) struct End {
+    pub(crate) node: NodeId,
+    /// Which life of the node.
+    pub(crate) life: u32,
+    /// No `LinkDown` was given yet.
+    pub(crate) up: bool,
+    /// This side ended it.
+    pub(crate) closed: bool,
+    pub(crate) unsent: u32,
+    pub(crate) refund_due: u32,
+    /// Nothing is delivered to this side before.
+    pub(crate) last_delivery: Time,
+    /// Pieces that may arrive, and where they go; nowhere if they were discarded.
+    pub(crate) expected: BTreeMap<(FileId, u32), Option<Slot>>,
+    /// Files that this side opened, by its own number.
+    pub(crate) opened: BTreeMap<FileId, GroupName>,
+    /// Logins that this side asked for.
+    pub(crate) logins: BTreeMap<u64, UserName>,
+}
+
+impl End {
+    pub(crate) fn new(node: NodeId, life: u32) -> End {
+        End {
+            node,
+            life,
+            up: true,
+            closed: false,
+            unsent: 0,
+            refund_due: 0,
+            last_delivery: Time::default(),
+            expected: BTreeMap::new(),
+            opened: BTreeMap::new(),
+            logins: BTreeMap::new(),
+        }
+    }
+}
+
+/// A connection: the side that dialled comes first.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub(crate) ends: [End; 2],
+    pub(crate) latency: Span,
+    /// Whether its end is on the way to both sides.
+    pub(crate) ending: bool,
+}
+
+impl Connection {
+    /// Which side `node` is.
+    pub(crate) fn side(&self, node: NodeId) -> usize {
+        usize::from(self.ends[0].node != node)
+    }
+}
+
+/// All connections.
+pub(crate) type Connections = BTreeMap<LinkId, Connection>;
+
+/// A piece that is being sent.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Transfer {
+    pub(crate) job: JobId,
+    pub(crate) link: LinkId,
+    pub(crate) extent: Extent,
+    pub(crate) theirs: FileId,
+    pub(crate) bytes: Bytes,
+}
+
+/// A node's uplink, and what its downlink has taken on.
+#[derive(Debug)]
+pub(crate) struct Line {
+    pub(crate) access: Access,
+    pub(crate) waiting: VecDeque<Transfer>,
+    /// What is being sent, since when, and the number of the event that ends it.
+    pub(crate) current: Option<(Transfer, Time, u64)>,
+    pub(crate) begun: u64,
+    pub(crate) down_free: Time,
+}
+
+impl Line {
+    pub(crate) const fn new(access: Access) -> Line {
+        Line { access, waiting: VecDeque::new(), current: None, begun: 0, down_free: Time(0) }
+    }
+
+    /// When a piece that left between `began` and `now` has come in.
+    pub(crate) fn come_in(&mut self, began: Time, now: Time, len: u32) -> Time {
+        let done = now.max(self.down_free.max(began) + duration(len, self.access.down));
+        self.down_free = done;
+        done
+    }
+}
+
+/// How long `len` bytes take at a rate.
+pub(crate) fn duration(len: u32, rate: u64) -> Span {
+    Span((u64::from(len) * 1_000_000).div_ceil(rate.max(1)))
+}
+
+/// The identity of the node of that number.
+pub(crate) fn device(node: NodeId) -> DeviceId {
+    DeviceId(*blake3::hash(&(node.0 as u64).to_le_bytes()).as_bytes())
+}

@@ -1,0 +1,158 @@
+//! What the world keeps of each node: a client with its disk, a tracker with its store, or somebody driven by hand.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{Ipv4Addr, SocketAddr};
+
+use engine::id::{CommandId, DeviceId, JobId, LinkId};
+use engine::name::{Place, UserName};
+use engine::peer::Peer;
+use engine::peer::command::{News, Reply};
+use engine::peer::strategy::Strategy;
+use engine::refusal::Refusal;
+use engine::time::Time;
+use engine::tracker::Tracker;
+use engine::tracker::io::Stored;
+use engine::violation::Violation;
+
+use crate::content::Bytes;
+use crate::disk::Disk;
+use crate::network::{Access, Line, NodeId, Packet, Transfer};
+
+/// The answer to a command.
+pub type Answer = Result<Reply, Refusal>;
+
+/// A node of the world.
+#[derive(Debug)]
+pub(crate) struct Node {
+    pub(crate) device: DeviceId,
+    pub(crate) address: SocketAddr,
+    pub(crate) line: Line,
+    /// Grows with each start: what was planned for an earlier life is void.
+    pub(crate) life: u32,
+    pub(crate) wake: Option<Time>,
+    /// Disk jobs under way; each ends once.
+    pub(crate) jobs: BTreeSet<JobId>,
+    /// Jobs of one file end in the order given: when the last of each does.
+    pub(crate) lanes: BTreeMap<Lane, Time>,
+    pub(crate) kind: Kind,
+}
+
+/// Jobs that run one after another.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Lane {
+    /// Those of a file.
+    File(Place),
+    /// Those of what the client writes down.
+    Memory,
+    /// Those of the tracker's store.
+    Store,
+}
+
+#[derive(Debug)]
+pub(crate) enum Kind {
+    Client(Box<Client>),
+    Tracker(Box<TrackerNode>),
+    Puppet(Box<Puppet>),
+}
+
+#[derive(Debug)]
+pub(crate) struct Client {
+    pub(crate) machine: Option<Box<Peer>>,
+    pub(crate) strategy: Strategy,
+    pub(crate) disk: Disk,
+    pub(crate) slots: Vec<Option<Bytes>>,
+    /// Where each open file is.
+    pub(crate) places: BTreeMap<engine::id::FileId, Place>,
+    pub(crate) last_command: u64,
+    pub(crate) answers: BTreeMap<CommandId, Answer>,
+    pub(crate) news: Vec<(Time, News)>,
+    /// Who is logged in, as far as the tracker has said to this node.
+    pub(crate) user: Option<UserName>,
+    /// Whether the program ended by itself.
+    pub(crate) exited: bool,
+    /// It sends spoilt pieces.
+    pub(crate) corrupt: bool,
+    /// It grants slots and sends nothing; these pieces are held back.
+    pub(crate) mute: bool,
+    pub(crate) held_back: Vec<Transfer>,
+    /// Pieces that it took in from each node.
+    pub(crate) received: BTreeMap<NodeId, u64>,
+}
+
+#[derive(Debug)]
+pub(crate) struct TrackerNode {
+    pub(crate) machine: Option<Box<Tracker>>,
+    pub(crate) store: Stored,
+    pub(crate) disk_full: bool,
+}
+
+/// Somebody without a machine: a test says what it sends, and reads what it gets.
+#[derive(Debug, Default)]
+pub(crate) struct Puppet {
+    pub(crate) user: Option<UserName>,
+    pub(crate) seq: u64,
+    pub(crate) heard: Vec<(LinkId, Heard)>,
+}
+
+/// What happened to a puppet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Heard {
+    /// A connection stands, with this node.
+    Up(NodeId),
+    /// Somebody said something.
+    Said(Packet),
+    /// A piece came.
+    Piece(u32),
+    /// The connection ended; for this violation, if the other side said so to its own shell.
+    Down(Option<Violation>),
+}
+
+impl Node {
+    pub(crate) fn new(id: NodeId, access: Access, kind: Kind) -> Node {
+        let number = u32::try_from(id.0).unwrap_or(u32::MAX);
+        let ip = Ipv4Addr::from_bits(0x0a00_0001 + number);
+        Node {
+            device: crate::network::device(id),
+            address: SocketAddr::from((ip, 4_000)),
+            line: Line::new(access),
+            life: 0,
+            wake: None,
+            jobs: BTreeSet::new(),
+            lanes: BTreeMap::new(),
+            kind,
+        }
+    }
+
+    pub(crate) fn is_up(&self) -> bool {
+        match &self.kind {
+            Kind::Client(client) => client.machine.is_some(),
+            Kind::Tracker(tracker) => tracker.machine.is_some(),
+            Kind::Puppet(_) => true,
+        }
+    }
+
+    /// Whether it keeps to the protocol, so that nobody may blame it.
+    pub(crate) fn is_honest(&self) -> bool {
+        match &self.kind {
+            Kind::Client(client) => !client.corrupt && !client.mute,
+            Kind::Tracker(_) => true,
+            Kind::Puppet(_) => false,
+        }
+    }
+
+    pub(crate) fn user(&self) -> Option<&UserName> {
+        match &self.kind {
+            Kind::Client(client) => client.user.as_ref(),
+            Kind::Tracker(_) => None,
+            Kind::Puppet(puppet) => puppet.user.as_ref(),
+        }
+    }
+
+    pub(crate) fn next_wakeup(&self) -> Option<Time> {
+        match &self.kind {
+            Kind::Client(client) => client.machine.as_ref()?.next_wakeup(),
+            Kind::Tracker(tracker) => tracker.machine.as_ref()?.next_wakeup(),
+            Kind::Puppet(_) => None,
+        }
+    }
+}

@@ -1,0 +1,373 @@
+//! The world: time, the future, and the nodes; and how what happens reaches a machine.
+//!
+//! Deterministic from one seed. The shell's side of the contract in `engine::peer::io` and `engine::tracker::io` is kept here to
+//! the letter, and what the engine must keep is asserted: credit, jobs that end once, no word on a link after its end, no
+//! blame for the honest, no piece to somebody who is no member.
+
+use std::collections::BTreeMap;
+
+use engine::id::{DialId, FileId, JobId, LinkId};
+use engine::name::{GroupName, UserName};
+use engine::peer::Peer;
+use engine::peer::io::{Config, Input as PeerInput};
+use engine::peer::strategy::Strategy;
+use engine::seed::Seed;
+use engine::time::{Span, Time};
+use engine::tracker::Tracker;
+use engine::tracker::io::{Input as TrackerInput, Stored};
+use engine::violation::Violation;
+use engine::wire::tracker::TrackerMessage;
+
+use crate::content::Bytes;
+use crate::network::{Access, Connections, NodeId, Packet};
+use crate::node::{Client, Heard, Kind, Node, Puppet, TrackerNode};
+use crate::queue::Queue;
+
+/// How long each kind of work takes.
+#[derive(Clone, Copy, Debug)]
+pub struct Costs {
+    /// To derive a key.
+    pub key: Span,
+    /// To hash a piece.
+    pub hash: Span,
+    /// To write a piece.
+    pub write: Span,
+    /// To sync, to open, or to write a record.
+    pub sync: Span,
+}
+
+impl Default for Costs {
+    fn default() -> Costs {
+        Costs {
+            key: Span::from_millis(100),
+            hash: Span(500),
+            write: Span(300),
+            sync: Span::from_millis(2),
+        }
+    }
+}
+
+/// Something that will happen.
+#[derive(Debug)]
+pub(crate) enum Event {
+    Wake { node: NodeId },
+    Dialled { node: NodeId, life: u32, dial: Option<DialId>, to: std::net::SocketAddr },
+    Packet { link: LinkId, to: usize, packet: Packet },
+    Piece { link: LinkId, to: usize, file: FileId, bytes: Bytes },
+    Refund { link: LinkId, side: usize },
+    Uplink { node: NodeId, begun: u64 },
+    Job { node: NodeId, life: u32, job: JobId, work: Box<crate::jobs::Work> },
+    Down { link: LinkId, side: usize },
+}
+
+/// Virtual machines on a virtual network.
+#[derive(Debug)]
+pub struct World {
+    pub(crate) name: u64,
+    pub(crate) seed: Seed,
+    pub(crate) now: Time,
+    pub(crate) future: Queue<Event>,
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) addresses: BTreeMap<std::net::SocketAddr, NodeId>,
+    pub(crate) links: Connections,
+    pub(crate) last_link: u64,
+    pub(crate) costs: Costs,
+    /// Whether machines are checked and actions hashed after every step.
+    pub(crate) checks: bool,
+    pub(crate) trace: blake3::Hasher,
+    pub(crate) passwords: Vec<String>,
+    /// Who blamed whom for what.
+    pub(crate) blames: Vec<(NodeId, NodeId, Violation)>,
+    /// When the tracker said that somebody is no longer a member.
+    pub(crate) expelled: BTreeMap<(GroupName, UserName), Time>,
+    pub(crate) pieces_delivered: u64,
+}
+
+/// The node that every world has first.
+pub(crate) const TRACKER: NodeId = NodeId(0);
+
+impl World {
+    /// A world with a tracker and nobody else. The same seed gives the same course of things.
+    #[must_use]
+    pub fn new(seed: u64) -> World {
+        let mut bytes = [0; 32];
+        bytes[..8].copy_from_slice(&seed.to_le_bytes());
+        let mut world = World {
+            name: seed,
+            seed: Seed(bytes),
+            now: Time::default(),
+            future: Queue::new(),
+            nodes: Vec::new(),
+            addresses: BTreeMap::new(),
+            links: Connections::new(),
+            last_link: 0,
+            costs: Costs::default(),
+            checks: true,
+            trace: blake3::Hasher::new(),
+            passwords: Vec::new(),
+            blames: Vec::new(),
+            expelled: BTreeMap::new(),
+            pieces_delivered: 0,
+        };
+        let access = Access { up: 1 << 30, down: 1 << 30, ..Access::default() };
+        let tracker = TrackerNode { machine: None, store: Stored::default(), disk_full: false };
+        world.add(access, Kind::Tracker(Box::new(tracker)));
+        world.start(TRACKER);
+        world
+    }
+
+    pub(crate) fn add(&mut self, access: Access, kind: Kind) -> NodeId {
+        let id = NodeId(self.nodes.len());
+        let node = Node::new(id, access, kind);
+        self.addresses.insert(node.address, id);
+        self.nodes.push(node);
+        id
+    }
+
+    pub(crate) fn add_client(&mut self, access: Access, strategy: Strategy) -> NodeId {
+        let client = Client {
+            machine: None,
+            strategy,
+            disk: crate::disk::Disk::default(),
+            slots: vec![None; usize::from(engine::limits::SLOTS)],
+            places: BTreeMap::new(),
+            last_command: 0,
+            answers: BTreeMap::new(),
+            news: Vec::new(),
+            user: None,
+            exited: false,
+            corrupt: false,
+            mute: false,
+            held_back: Vec::new(),
+            received: BTreeMap::new(),
+        };
+        let id = self.add(access, Kind::Client(Box::new(client)));
+        self.start(id);
+        id
+    }
+
+    pub(crate) fn add_puppet(&mut self) -> NodeId {
+        self.add(Access::default(), Kind::Puppet(Box::<Puppet>::default()))
+    }
+
+    /// Begins a node's next life.
+    pub(crate) fn start(&mut self, id: NodeId) {
+        let trackers = vec![self.nodes[TRACKER.0].address];
+        let node = &mut self.nodes[id.0];
+        assert!(!node.is_up(), "a node is started once");
+        node.life += 1;
+        node.jobs.clear();
+        node.lanes.clear();
+        let seed = self.seed.child(id.0 as u64).child(u64::from(node.life));
+        match &mut node.kind {
+            Kind::Client(client) => {
+                let config = Config {
+                    device: node.device,
+                    listen: node.address,
+                    trackers,
+                    strategy: client.strategy,
+                    first_seq: u64::from(node.life) << 32,
+                };
+                client.exited = false;
+                client.user = None;
+                client.machine = Some(Box::new(Peer::new(config, seed)));
+            }
+            Kind::Tracker(tracker) => {
+                // The salts of strangers last, so the tracker's seed does.
+                let seed = self.seed.child(0);
+                let machine = Tracker::new(seed, &tracker.store).expect("the store is sound");
+                tracker.machine = Some(Box::new(machine));
+            }
+            Kind::Puppet(_) => {}
+        }
+        self.arm(id);
+    }
+
+    /// Ends a node's life at once: its connections break, what it was doing is lost, its disk stays.
+    pub(crate) fn end_life(&mut self, id: NodeId) {
+        let node = &mut self.nodes[id.0];
+        node.life += 1;
+        node.wake = None;
+        node.jobs.clear();
+        node.line.waiting.clear();
+        node.line.current = None;
+        match &mut node.kind {
+            Kind::Client(client) => {
+                client.machine = None;
+                client.disk.close_all();
+                client.places.clear();
+                client.held_back.clear();
+                client.slots.fill(None);
+            }
+            Kind::Tracker(tracker) => tracker.machine = None,
+            Kind::Puppet(_) => {}
+        }
+        let links: Vec<LinkId> = self
+            .links
+            .iter()
+            .filter(|(_, link)| link.ends.iter().any(|end| end.node == id && end.up))
+            .map(|(id, _)| *id)
+            .collect();
+        for link in links {
+            self.end_link(link);
+        }
+    }
+
+    /// Plans the node's next wake-up, if it is earlier than what is planned.
+    pub(crate) fn arm(&mut self, id: NodeId) {
+        let node = &mut self.nodes[id.0];
+        if let Some(at) = node.next_wakeup() {
+            let at = at.max(self.now);
+            if node.wake.is_none_or(|planned| at < planned) {
+                node.wake = Some(at);
+                self.future.plan(at, Event::Wake { node: id });
+            }
+        }
+    }
+
+    /// Lets the next thing happen. False if there is nothing, before `until`.
+    pub(crate) fn step(&mut self, until: Time) -> bool {
+        if self.future.next().is_none_or(|at| at > until) {
+            return false;
+        }
+        let Some((at, event)) = self.future.pop() else { return false };
+        assert!(at >= self.now, "time does not run backwards");
+        self.now = at;
+        match event {
+            Event::Wake { node } => self.wake(node),
+            Event::Dialled { node, life, dial, to } => self.dialled(node, life, dial, to),
+            Event::Packet { link, to, packet } => self.deliver(link, to, packet),
+            Event::Piece { link, to, file, bytes } => self.deliver_piece(link, to, file, bytes),
+            Event::Refund { link, side } => self.refund(link, side),
+            Event::Uplink { node, begun } => self.uplink_free(node, begun),
+            Event::Job { node, life, job, work } => {
+                if self.nodes[node.0].life == life {
+                    self.finish_job(node, job, *work);
+                }
+            }
+            Event::Down { link, side } => self.link_down(link, side),
+        }
+        true
+    }
+
+    fn wake(&mut self, id: NodeId) {
+        let node = &mut self.nodes[id.0];
+        if node.wake != Some(self.now) {
+            return;
+        }
+        node.wake = None;
+        if node.next_wakeup().is_none_or(|at| at > self.now) {
+            return self.arm(id);
+        }
+        match &node.kind {
+            Kind::Client(_) => self.to_peer(id, PeerInput::Wake),
+            Kind::Tracker(_) => self.to_tracker(TrackerInput::Wake),
+            Kind::Puppet(_) => {}
+        }
+        let next = self.nodes[id.0].next_wakeup();
+        assert!(next.is_none_or(|at| at > self.now), "after a wake-up the next lies ahead");
+    }
+
+    /// Gives a client's machine an input, and does what it says.
+    pub(crate) fn to_peer(&mut self, id: NodeId, input: PeerInput) {
+        let (now, checks) = (self.now, self.checks);
+        let Kind::Client(client) = &mut self.nodes[id.0].kind else { unreachable!("{id:?} is no client") };
+        let Some(machine) = &mut client.machine else { return };
+        let mut outbox = Vec::new();
+        machine.handle(now, input, &mut outbox);
+        if checks {
+            machine.check();
+            for action in &outbox {
+                self.trace.update(format!("{now} {id:?} {action:?}\n").as_bytes());
+            }
+        }
+        for action in outbox {
+            self.peer_acts(id, action);
+        }
+        self.arm(id);
+    }
+
+    /// Gives the tracker's machine an input, and does what it says.
+    pub(crate) fn to_tracker(&mut self, input: TrackerInput) {
+        let (now, checks) = (self.now, self.checks);
+        let Kind::Tracker(tracker) = &mut self.nodes[TRACKER.0].kind else { unreachable!("it is the first") };
+        let Some(machine) = &mut tracker.machine else { return };
+        let mut outbox = Vec::new();
+        machine.handle(now, input, &mut outbox);
+        if checks {
+            machine.check();
+            for action in &outbox {
+                self.trace.update(format!("{now} tracker {action:?}\n").as_bytes());
+            }
+        }
+        for action in outbox {
+            self.tracker_acts(action);
+        }
+        self.arm(TRACKER);
+    }
+
+    /// Notes what the tracker's words mean for what others may do.
+    pub(crate) fn overhear(&mut self, link: LinkId, message: &TrackerMessage) {
+        match message {
+            TrackerMessage::Expelled { group, user } => {
+                self.expelled.entry((group.clone(), user.clone())).or_insert(self.now);
+            }
+            TrackerMessage::Answer { seq, answer: Ok(answer) } => {
+                if !matches!(**answer, engine::wire::tracker::Answer::LoggedIn { .. }) {
+                    return;
+                }
+                let Some(connection) = self.links.get_mut(&link) else { return };
+                let end = &mut connection.ends[0];
+                let (node, user) = (end.node, end.logins.remove(seq));
+                match &mut self.nodes[node.0].kind {
+                    Kind::Client(client) => client.user = user,
+                    Kind::Puppet(puppet) => puppet.user = user,
+                    Kind::Tracker(_) => {}
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Nobody honest is blamed.
+    pub(crate) fn blame(&mut self, by: NodeId, link: LinkId, violation: Violation) {
+        let Some(connection) = self.links.get(&link) else { return };
+        let whom = connection.ends[1 - connection.side(by)].node;
+        assert!(
+            !self.nodes[whom.0].is_honest(),
+            "seed {}: at {} {by:?} blames the honest {whom:?}: {violation}",
+            self.name,
+            self.now
+        );
+        self.blames.push((by, whom, violation));
+    }
+
+    /// Nothing of a group goes to somebody who is no member, two seconds after they ceased to be.
+    pub(crate) fn check_may_send(&mut self, from: NodeId, link: LinkId, file: FileId) {
+        let Some(connection) = self.links.get(&link) else { return };
+        let side = connection.side(from);
+        let Some(group) = connection.ends[side].opened.get(&file).cloned() else {
+            unreachable!("a piece is sent of a file that was opened on the link")
+        };
+        let to = connection.ends[1 - side].node;
+        let Some(user) = self.nodes[to.0].user().cloned() else {
+            unreachable!("seed {}: {from:?} sends a piece to {to:?}, where nobody is logged in", self.name)
+        };
+        let Some(registry) = self.registry() else { return };
+        let member = registry.group(&group).is_ok_and(|group| group.members.contains_key(&user));
+        if member {
+            self.expelled.remove(&(group, user));
+            return;
+        }
+        let since = self.expelled.get(&(group.clone(), user.clone()));
+        let lately = since.is_some_and(|since| self.now.since(*since) <= Span::from_secs(2));
+        assert!(lately, "seed {}: at {} {from:?} sends a piece of {group} to {user}", self.name, self.now);
+    }
+
+    /// Somebody driven by hand hears something.
+    pub(crate) fn puppet_hears(&mut self, id: NodeId, link: LinkId, heard: Heard) {
+        if let Kind::Puppet(puppet) = &mut self.nodes[id.0].kind {
+            puppet.heard.push((link, heard));
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! Seeds of the fuzz corpora: a valid one of every kind that leads somewhere else in a decoder, and broken ones of every sort.
+
+use engine::id::{Blake3, DeviceId, FileId, Key, Salt, Sha1};
+use engine::limits::NAME_LEN_MAX;
+use engine::name::{FileName, GroupName, UserName};
+use engine::piece::{Content, Size};
+use engine::refusal::{DiskError, Refusal, Table};
+use engine::wire::codec::encode;
+use engine::wire::frame::{self, DataHead, Head, Kind};
+use engine::wire::list::List;
+use engine::wire::peer::{Open, PeerMessage};
+use engine::wire::tracker::{
+    Address, Announce, Answer, Change, ClientMessage, FileRow, GroupRow, GroupStanding, Notice, Page,
+    PeerInfo, Request, Role, Standing, TrackerMessage,
+};
+
+/// A seed: its file's name, and its bytes.
+pub type Seed = (&'static str, Vec<u8>);
+
+/// The seeds of `target`.
+///
+/// # Panics
+/// If there is no such target.
+#[must_use]
+pub fn of(target: &str) -> Vec<Seed> {
+    match target {
+        "frame" => frames(),
+        "message" => [peer_messages(), client_messages(), tracker_messages(), broken_messages()].concat(),
+        "tracker_info" => tracker_lists(),
+        _ => unreachable!("no target {target}"),
+    }
+}
+
+fn frames() -> Vec<Seed> {
+    let ping = frame::message(&PeerMessage::Ping);
+    let data = data_frame(5);
+    let head = |kind: u32, len: u32| (kind << 24 | len).to_le_bytes().to_vec();
+    vec![
+        ("empty", Vec::new()),
+        ("ping", ping.clone()),
+        ("data", data.clone()),
+        ("data_longer", data_frame(300)),
+        ("both", [&ping[..], &data, &ping].concat()),
+        ("no_body", head(1, 0)),
+        ("half_a_head", head(1, 1)[..3].to_vec()),
+        ("half_a_message", ping[..ping.len() - 1].to_vec()),
+        ("half_a_data_head", data[..9].to_vec()),
+        ("message_too_long", head(1, 65_549)),
+        ("data_too_long", head(2, 65_549)),
+        ("data_without_data", [head(2, 12), vec![0; 12]].concat()),
+        ("unknown_kind", head(3, 4)),
+        ("text", b"GET / HTTP/1.1\r\nHost: tracker\r\n\r\n".to_vec()),
+        ("all_ones", vec![0xff; 16]),
+    ]
+}
+
+fn data_frame(len: usize) -> Vec<u8> {
+    let head = Head { kind: Kind::Data, len: DataHead::LEN + len };
+    let data = DataHead { file: FileId(7), piece: 3, offset: 65_536 };
+    [&head.encode()[..], &data.encode(), &vec![0xab; len]].concat()
+}
+
+fn group() -> GroupName {
+    name("a group")
+}
+
+fn file() -> FileName {
+    name("naïve report.pdf")
+}
+
+fn user() -> UserName {
+    name("ann")
+}
+
+fn name<N: std::str::FromStr<Err: std::fmt::Debug>>(text: &str) -> N {
+    text.parse().expect("a seed's name is a name")
+}
+
+fn content() -> Content {
+    let size = Size::new(3 * 524_288 + 1).expect("a size below the limit");
+    Content { size, checksum: Blake3([1; 32]), hashes: Blake3([2; 32]) }
+}
+
+fn peer() -> PeerInfo {
+    let address = Address(([192, 0, 2, 1], 9_001).into());
+    PeerInfo { device: DeviceId([3; 32]), user: user(), address, held: 2 }
+}
+
+fn peer_messages() -> Vec<Seed> {
+    let file_id = FileId(300);
+    let open = Open { file: file_id, group: group(), name: file(), hashes: Blake3([2; 32]), count: 2 };
+    let messages = [
+        ("peer_open", PeerMessage::Open(Box::new(open))),
+        ("peer_bits", PeerMessage::Bits { file: file_id, from: 8, bytes: List::new(vec![0x5a; 20]) }),
+        ("peer_have", PeerMessage::Have { file: file_id, pieces: List::new(vec![0, 250, 70_000]) }),
+        (
+            "peer_hashes",
+            PeerMessage::Hashes { file: file_id, from: 1, list: List::new(vec![Sha1([4; 20]); 3]) },
+        ),
+        ("peer_queued", PeerMessage::Queued { file: file_id, queue: 2 }),
+        ("peer_request", PeerMessage::Request { file: file_id, piece: 2_097_151 }),
+        ("peer_bye", PeerMessage::Bye),
+    ];
+    messages.into_iter().map(|(name, message)| (name, encode(&message))).collect()
+}
+
+fn client_messages() -> Vec<Seed> {
+    let request = |request| ClientMessage::Request { seq: 70_000, request: Box::new(request) };
+    let add = Change::AddFile { group: group(), name: file(), content: content() };
+    let announce =
+        |state| Announce { group: group(), name: file(), hashes: Blake3([2; 32]), state, want_peers: true };
+    let announces =
+        List::new(vec![announce(Standing::Active { held: 1, reachable: 4 }), announce(Standing::Gone)]);
+    let listen = Address((std::net::Ipv6Addr::LOCALHOST, 9_001).into());
+    let (salt, key) = (Salt([5; 16]), Key([6; 32]));
+    let messages = [
+        ("client_hello", ClientMessage::Hello { listen }),
+        ("client_create_user", request(Request::CreateUser { user: user(), salt, key })),
+        ("client_add_file", request(Request::Change(add))),
+        ("client_files", request(Request::Files { group: group(), after: Some(file()) })),
+        ("client_vouch", request(Request::Vouch { group: group(), device: DeviceId([3; 32]) })),
+        ("client_announce", ClientMessage::Announce(announces)),
+    ];
+    messages.into_iter().map(|(name, message)| (name, encode(&message))).collect()
+}
+
+fn tracker_messages() -> Vec<Seed> {
+    let answer = |answer| TrackerMessage::Answer { seq: 9, answer: Ok(Box::new(answer)) };
+    let refuse = |refusal| TrackerMessage::Answer { seq: 9, answer: Err(Box::new(refusal)) };
+    let row = FileRow { name: file(), content: content(), seeders: 1, leechers: 2, available: true };
+    let groups = [GroupStanding::In(Role::Admin), GroupStanding::Pending, GroupStanding::Outside];
+    let groups = groups.map(|standing| GroupRow { group: group(), members: 3, standing }).to_vec();
+    let sharers = List::new(vec![user()]);
+    let (peers, some) = (List::new(vec![peer()]), sharers.clone());
+    let inbox = List::new(vec![Notice::JoinRequested { group: group(), user: user() }]);
+    let swarm =
+        TrackerMessage::Swarm { group: group(), name: file(), peers: peers.clone(), seeders: 1, leechers: 0 };
+    let messages = [
+        ("tracker_logged_in", answer(Answer::LoggedIn { inbox })),
+        ("tracker_groups", answer(Answer::Groups(Page { rows: List::new(groups), more: true }))),
+        ("tracker_file", answer(Answer::File { row: Box::new(row), sharers, peers })),
+        ("tracker_differs", refuse(Refusal::FileDiffers { group: group(), name: file(), sharers: some })),
+        ("tracker_ended", refuse(Refusal::DownloadEnded(group(), file(), "it was stopped".into()))),
+        ("tracker_disk", refuse(Refusal::Disk(DiskError::DiskFull))),
+        ("tracker_full", refuse(Refusal::Full(Table::Members))),
+        ("tracker_swarm", swarm),
+        ("tracker_expelled", TrackerMessage::Expelled { group: group(), user: user() }),
+    ];
+    messages.into_iter().map(|(name, message)| (name, encode(&message))).collect()
+}
+
+fn broken_messages() -> Vec<Seed> {
+    let good = encode(&TrackerMessage::Expelled { group: group(), user: user() });
+    let mut dots = good.clone();
+    dots[2..9].copy_from_slice(b"../../x");
+    let mut escape = good.clone();
+    escape[2] = 0x1b;
+    let mut no_text = good.clone();
+    no_text[2] = 0xff;
+    vec![
+        ("broken_empty", Vec::new()),
+        ("broken_cut", good[..good.len() - 1].to_vec()),
+        ("broken_left_over", [&good[..], &[0]].concat()),
+        ("broken_kind", vec![200, 1, 2, 3]),
+        ("broken_path", dots),
+        ("broken_escape", escape),
+        ("broken_text", no_text),
+        // Lists and texts that claim 2^64 - 1, and one more than their limits.
+        ("broken_have_endless", [&[4, 0, 253][..], &[0xff; 8]].concat()),
+        ("broken_have_long", vec![4, 0, 251, 0x89, 0x13]),
+        ("broken_name_endless", [&[4, 253][..], &[0xff; 8]].concat()),
+        ("broken_name_long", [&[4, 251, 0, 1][..], &[b'x'; NAME_LEN_MAX + 1]].concat()),
+        ("broken_zeros", vec![0; 64]),
+        ("broken_ones", vec![0xff; 64]),
+    ]
+}
+
+fn tracker_lists() -> Vec<Seed> {
+    let many: String = (1..=17).map(|port| format!("10.0.0.1:{port}\n")).collect();
+    let text = |text: &str| text.as_bytes().to_vec();
+    vec![
+        ("one", text("127.0.0.1:7401\n")),
+        ("forms", text("# trackers\r\n\n10.0.0.1:1 # a\n10.0.0.2 2\n[::1]:3\n::1 4\n[::1] 5")),
+        ("scope", text("[fe80::1%2]:7401\n")),
+        ("mapped", text("::ffff:10.0.0.1 7\n")),
+        ("sixteen", text(many.trim_end_matches("10.0.0.1:17\n"))),
+        ("seventeen", text(&many)),
+        ("empty", Vec::new()),
+        ("comments_only", text("# none\n\n   # at all")),
+        ("host_name", text("localhost:7401\n")),
+        ("no_port", text("10.0.0.1\n")),
+        ("port_zero", text("10.0.0.1:0\n")),
+        ("port_large", text("10.0.0.1:65536\n")),
+        ("port_sign", text("10.0.0.1 +7\n")),
+        ("twice", text("10.0.0.1:7\n10.0.0.1 7\n")),
+        ("too_much", text("10.0.0.1:7 8\n")),
+        ("escape", text("\u{1b}]0;title\u{7}:7\n")),
+        ("mark", text("\u{feff}10.0.0.1:7\n")),
+        ("no_text", vec![b'1', 0xff, 0xfe, b'\n']),
+    ]
+}

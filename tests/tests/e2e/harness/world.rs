@@ -1,0 +1,136 @@
+//! A network of its own for one test: a tracker, a folder, and clients.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU16, Ordering};
+
+use rustix::process::Signal;
+use tempfile::TempDir;
+
+use super::client::{Client, Home};
+use super::process::Process;
+use super::{content, program};
+
+/// Everything that one test has. The processes end and the folder goes with it.
+#[derive(Debug)]
+pub(crate) struct World {
+    pub(crate) tracker: Tracker,
+    folder: TempDir,
+}
+
+/// A tracker process.
+#[derive(Debug)]
+pub(crate) struct Tracker {
+    pub(crate) process: Process,
+    pub(crate) address: SocketAddr,
+    list: PathBuf,
+    data: PathBuf,
+}
+
+impl World {
+    /// A network with one tracker and nobody in it.
+    pub(crate) fn new() -> World {
+        let folder = tempfile::Builder::new().prefix("e2e-").tempdir().unwrap();
+        let tracker = Tracker::start(folder.path());
+        World { tracker, folder }
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub(crate) fn home(&self, name: &str) -> Home {
+        Home::new(name, &self.folder.path().join(name), &self.tracker.list)
+    }
+
+    /// A client at which nobody is logged in.
+    pub(crate) fn client(&self, name: &str) -> Client {
+        Client::start(self.home(name))
+    }
+
+    /// A client at which a new user of that name is logged in.
+    pub(crate) fn user(&self, name: &str) -> Client {
+        let mut client = self.client(name);
+        client.create_and_log_in();
+        client
+    }
+
+    /// A file with pseudo-random content.
+    pub(crate) fn file(&self, name: &str, len: u64, seed: u64) -> PathBuf {
+        let path = self.folder.path().join(name);
+        content::write_file(&path, len, seed);
+        path
+    }
+}
+
+/// Makes a group in which all of these are, the first as its owner.
+pub(crate) fn group(name: &str, owner: &mut Client, members: &mut [&mut Client]) {
+    owner.ok(&format!("create_group {name}"));
+    for member in members {
+        join(name, owner, member);
+    }
+}
+
+/// Lets somebody into a group.
+pub(crate) fn join(group: &str, owner: &mut Client, member: &mut Client) {
+    member.ok(&format!("join_group {group}"));
+    owner.ok(&format!("accept_request {group} {}", member.home.name));
+}
+
+impl Tracker {
+    fn start(folder: &Path) -> Tracker {
+        let (list, data) = (folder.join("tracker_info.txt"), folder.join("tracker"));
+        loop {
+            let address = free_address();
+            std::fs::write(&list, format!("{address}\n")).unwrap();
+            let process = run(&list, &data);
+            let listens = process.try_line(0, |line| line.contains("listens on"));
+            let tracker = Tracker { process, address, list: list.clone(), data: data.clone() };
+            if listens.is_ok() {
+                return tracker;
+            }
+            // Somebody may have been faster to take the port; anything else is a failure.
+            let why = tracker.process.transcript();
+            assert!(why.contains("end the process that uses the port"), "no tracker: {why}");
+        }
+    }
+
+    /// Dies as by `kill -9`.
+    pub(crate) fn kill(&mut self) {
+        self.process.kill();
+    }
+
+    /// Ends as by SIGTERM; gives the exit code.
+    pub(crate) fn terminate(&mut self) -> i32 {
+        self.process.signal(Signal::TERM);
+        self.process.exit_code()
+    }
+
+    /// Starts again, with the same data.
+    pub(crate) fn restart(&mut self) {
+        self.process = run(&self.list, &self.data);
+        self.process.wait_line("the tracker is back", 0, |line| line.contains("listens on"));
+    }
+}
+
+fn run(list: &Path, data: &Path) -> Process {
+    let mut command = program::command();
+    command.arg("tracker").arg(list).args(["1", "--data-dir"]).arg(data);
+    Process::start("tracker", &mut command)
+}
+
+/// An address on which nobody listens. Its port lies below those that systems give to outgoing connections, so that none of those takes
+/// it while a tracker is restarted.
+fn free_address() -> SocketAddr {
+    const PORTS: std::ops::Range<u16> = 12_000..30_000;
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    // Test processes that run side by side begin at different places.
+    let start = u16::try_from(std::process::id() % u32::from(PORTS.end - PORTS.start)).unwrap();
+    loop {
+        let step = NEXT.fetch_add(1, Ordering::Relaxed).wrapping_add(start) % (PORTS.end - PORTS.start);
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, PORTS.start + step));
+        if TcpListener::bind(address).is_ok() {
+            return address;
+        }
+    }
+}

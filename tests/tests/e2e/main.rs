@@ -1,0 +1,30 @@
+//! End-to-end tests: real trackers and clients as processes, on loopback, in folders of their own.
+//!
+//! Each module tries one of the rows A1 to A16 of the acceptance list. Nothing sleeps in the hope that something happens meanwhile: a
+//! test waits for a condition, with a deadline. Every process that a test starts ends with the test.
+//!
+//! `LARGE=1` adds files of 1 GiB and 10 GiB, `SOAK=1` adds 10,000 pieces through one client; `UPDATE_TRANSCRIPTS=1` writes the expected
+//! transcripts anew.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests: a broken expectation ends the test")]
+#![allow(clippy::print_stderr, reason = "a test that is skipped says why")]
+
+mod harness;
+
+mod a01_before_login;
+mod a02_owner_commands;
+mod a03_uploads;
+mod a04_destinations;
+mod a05_swarms;
+mod a06_chain;
+mod a07_crashes;
+mod a08_resume;
+mod a09_hostile_peers;
+mod a10_strangers;
+mod a11_changed_files;
+mod a12_names;
+mod a13_streams;
+mod a14_transcripts;
+mod a15_growth;
+mod a16_two_clients;
+mod readme;
+mod terminal;
