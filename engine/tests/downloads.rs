@@ -314,7 +314,9 @@ fn a_full_disk_pauses_a_download_until_there_is_room() {
     world.fetch(bob, "g", "f");
     world.until_held(bob, "f", 20);
     world.fill_disk(bob, true);
-    world.until("a word on it", |world| world.was_told(bob, |news| matches!(news, News::DownloadPaused { .. })));
+    world.until("a word on it", |world| {
+        world.was_told(bob, |news| matches!(news, News::DownloadPaused { .. }))
+    });
     world.advance(Span::from_secs(60));
     assert_eq!(world.download_state(bob, "f"), Some(DownloadState::Paused));
     world.fill_disk(bob, false);

@@ -45,7 +45,11 @@ impl Soak {
         world.login(second, "bob");
         clients.push((second, "bob"));
         for name in GROUPS {
-            world.make_group(clients[0].0, name, &[(clients[1].0, "bob"), (clients[2].0, "carol"), (clients[3].0, "dave")]);
+            world.make_group(
+                clients[0].0,
+                name,
+                &[(clients[1].0, "bob"), (clients[2].0, "carol"), (clients[3].0, "dave")],
+            );
         }
         world.ok(clients[0].0, Command::MakeAdmin { group: group("g"), user: user("bob") });
         Soak { world, rng, clients, down: Vec::new(), tracker_down: false }
@@ -94,7 +98,10 @@ impl Soak {
         let when = random_leaving(rng);
         match rng.random_range(0..40u32) {
             0..2 => Command::Logout { when },
-            2..10 => Command::Login { user: user(person), password: self.world.password(&format!("{person}'s password")) },
+            2..10 => Command::Login {
+                user: user(person),
+                password: self.world.password(&format!("{person}'s password")),
+            },
             10..18 => Command::DownloadFile { group, place: place(name.as_str()), name, named: rng.random() },
             18..21 => Command::StopDownload { group, name },
             21..25 => Command::UploadFile { group, place: place(name.as_str()), name },
@@ -129,7 +136,9 @@ impl Soak {
         self.world.advance(Span::from_secs(200));
         for (client, name) in self.clients.clone() {
             let password = self.world.password(&format!("{name}'s password"));
-            let _either = self.world.run(client, Command::Login { user: user(name), password });
+            // Somebody may be logged in, or waiting to log out; both end here.
+            let _either = self.world.run(client, Command::Logout { when: Leaving::Now });
+            self.world.ok(client, Command::Login { user: user(name), password });
         }
         self.finish();
     }

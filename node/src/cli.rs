@@ -98,7 +98,7 @@ pub(crate) struct ClientArgs {
     #[arg(value_name = "TRACKER_INFO")]
     list: PathBuf,
     /// Where this client keeps its state; each client that runs at the same time needs its own [default:
-    /// $XDG_DATA_HOME/group-sharing/client]
+    /// $XDG_DATA_HOME/group-sharing/client-<IP>-<PORT>]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
     /// Run this command instead of reading commands; may be given several times
@@ -113,7 +113,7 @@ impl ClientArgs {
     /// What the arguments ask for, with the tracker list read.
     pub(crate) fn options(self) -> Result<(client::Options, ReplOptions), Failure> {
         let trackers = tracker_info::load(&self.list).map_err(|error| Failure::usage(&error))?;
-        let data_dir = chosen(self.data_dir, "client")?;
+        let data_dir = chosen(self.data_dir, &format!("client-{}-{}", self.listen.ip(), self.listen.port()))?;
         let repl = ReplOptions { commands: self.commands, data_dir: data_dir.clone() };
         let client = client::Options { listen: self.listen, trackers, data_dir, strategy: self.strategy };
         Ok((client, repl))

@@ -196,8 +196,13 @@ fn closed() -> Outcome {
 
 /// The file that a complete part is: the checker of all downloads.
 fn whole(part: &Part) -> Whole {
-    assert_eq!(part.pieces.len(), part.size.pieces() as usize, "a file is finished when every piece is there");
-    let content = part.pieces.values().next().map_or(crate::content::ContentId(0), |(bytes, _)| bytes.content);
+    assert_eq!(
+        part.pieces.len(),
+        part.size.pieces() as usize,
+        "a file is finished when every piece is there"
+    );
+    let content =
+        part.pieces.values().next().map_or(crate::content::ContentId(0), |(bytes, _)| bytes.content);
     let whole = Whole { content, size: part.size };
     for (piece, (bytes, cv)) in &part.pieces {
         assert_eq!(*bytes, whole.piece(*piece), "a finished file has the right bytes");

@@ -59,7 +59,10 @@ impl World {
     }
 
     fn exit(&mut self, id: NodeId) {
-        let open = self.links.values().any(|link| link.ends.iter().any(|end| end.node == id && end.up && !end.closed));
+        let open = self
+            .links
+            .values()
+            .any(|link| link.ends.iter().any(|end| end.node == id && end.up && !end.closed));
         assert!(!open, "a client takes leave of everybody before it ends");
         assert!(self.nodes[id.0].jobs.is_empty(), "nothing is under way when a client ends");
         let Kind::Client(client) = &mut self.nodes[id.0].kind else { return };
@@ -171,7 +174,8 @@ impl World {
                 Outcome::Hashed(bytes.digest())
             }
             PeerWork::Write { slot, extent, cv } => {
-                let bytes = client.slots[usize::from(slot.0)].take().expect("a slot is written when it is full");
+                let bytes =
+                    client.slots[usize::from(slot.0)].take().expect("a slot is written when it is full");
                 disk.write(extent, bytes, cv)
             }
             PeerWork::Sync { file } => disk.sync(file),

@@ -13,6 +13,7 @@ mod network;
 mod node;
 pub mod prose;
 mod queue;
+pub mod scenario;
 mod world;
 
 pub use content::{ContentId, Whole};

@@ -188,7 +188,9 @@ impl World {
     /// Lets the end of a connection come to both sides.
     pub(crate) fn end_link(&mut self, link: LinkId) {
         let now = self.now;
-        let Some(connection) = self.links.get_mut(&link).filter(|connection| !connection.ending) else { return };
+        let Some(connection) = self.links.get_mut(&link).filter(|connection| !connection.ending) else {
+            return;
+        };
         connection.ending = true;
         for side in [0, 1] {
             let end = &connection.ends[side];
@@ -214,7 +216,14 @@ impl World {
     }
 
     /// Begins to send a piece, when the uplink is free.
-    pub(crate) fn send_piece(&mut self, node: NodeId, job: JobId, link: LinkId, extent: Extent, theirs: FileId) {
+    pub(crate) fn send_piece(
+        &mut self,
+        node: NodeId,
+        job: JobId,
+        link: LinkId,
+        extent: Extent,
+        theirs: FileId,
+    ) {
         let open = self.links.get(&link).is_some_and(|connection| {
             let end = &connection.ends[connection.side(node)];
             end.up && !end.closed
@@ -253,7 +262,9 @@ impl World {
 
     pub(crate) fn uplink_free(&mut self, node: NodeId, begun: u64) {
         let line = &mut self.nodes[node.0].line;
-        let Some((transfer, began, _)) = line.current.take_if(|(_, _, current)| *current == begun) else { return };
+        let Some((transfer, began, _)) = line.current.take_if(|(_, _, current)| *current == begun) else {
+            return;
+        };
         self.piece_left(node, transfer, began);
         self.use_uplink(node);
         self.end_job(node, transfer.job, Outcome::Sent);

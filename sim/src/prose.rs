@@ -262,7 +262,8 @@ impl World {
         let mut report = format!("seed {}: at {}: {why}", self.name, self.now);
         for (id, node) in self.nodes.iter().enumerate() {
             if let Kind::Client(client) = &node.kind {
-                let news: Vec<_> = client.news.iter().rev().take(3).map(|(at, news)| format!("{at} {news:?}")).collect();
+                let news: Vec<_> =
+                    client.news.iter().rev().take(3).map(|(at, news)| format!("{at} {news:?}")).collect();
                 report += &format!("\n  node {id}: up {}, latest news {news:?}", client.machine.is_some());
             }
         }
@@ -343,7 +344,9 @@ impl World {
 
     /// Waits until a client has the file, which is then whole at its place.
     pub fn until_complete(&mut self, client: NodeId, name: &str) {
-        self.until(&format!("{name} complete at {client:?}"), |world| world.completed(client, name).is_some());
+        self.until(&format!("{name} complete at {client:?}"), |world| {
+            world.completed(client, name).is_some()
+        });
         assert!(self.file_at(client, name).is_some(), "what is reported complete is there");
     }
 
@@ -359,7 +362,8 @@ impl World {
     /// Waits until a download has at least so many pieces.
     pub fn until_held(&mut self, client: NodeId, name: &str, held: usize) {
         self.until(&format!("{held} pieces of {name} at {client:?}"), |world| {
-            world.part_at(client, name).is_some_and(|len| len >= held) || world.file_at(client, name).is_some()
+            world.part_at(client, name).is_some_and(|len| len >= held)
+                || world.file_at(client, name).is_some()
         });
     }
 

@@ -38,12 +38,7 @@ pub struct Costs {
 
 impl Default for Costs {
     fn default() -> Costs {
-        Costs {
-            key: Span::from_millis(100),
-            hash: Span(500),
-            write: Span(300),
-            sync: Span::from_millis(2),
-        }
+        Costs { key: Span::from_millis(100), hash: Span(500), write: Span(300), sync: Span::from_millis(2) }
     }
 }
 

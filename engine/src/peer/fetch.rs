@@ -31,6 +31,9 @@ use crate::wire::peer::PeerMessage;
 /// How long a piece is expected to take from a peer that was never measured: optimistic, so that each gets a try.
 const UNMEASURED: Span = Span::from_millis(1);
 
+/// The same, before a request for a slot that nobody answered is taken back: pessimistic, so that slow peers keep their turn.
+const UNTRIED: Span = Span(STALL.0 / 4);
+
 impl Peer {
     /// Asks a neighbour that holds something for the piece hashes, if they are not known or on their way.
     pub(super) fn gather_hashes(&mut self, id: FileId, turn: &mut Turn<'_>) {
@@ -165,7 +168,7 @@ impl Peer {
         };
         neighbour.asks -= 1;
         neighbour.asked = now;
-        neighbour.withdrawing = false;
+        neighbour.withdrawing &= neighbour.asks > 0;
         if let Some(download) = file.download_mut() {
             download.asks -= 1;
         }
@@ -243,7 +246,9 @@ impl Peer {
     }
 
     pub(super) fn withdrawn(&mut self, link: LinkId, id: FileId, turn: &mut Turn<'_>) {
-        if !self.ask_answered(link, id, turn.now) {
+        let neighbour = self.files.get_mut(id).and_then(|file| file.neighbours.get_mut(&link));
+        let expected = neighbour.is_some_and(|neighbour| core::mem::take(&mut neighbour.withdrawing));
+        if !expected || !self.ask_answered(link, id, turn.now) {
             self.violation(link, Violation::UnaskedAnswer, turn);
         }
     }
@@ -350,13 +355,21 @@ impl Peer {
     fn bad_piece(&mut self, (extent, slot, link): (Extent, Slot, LinkId), turn: &mut Turn<'_>) {
         self.free_slots.push(slot);
         self.piece_back(extent, false);
-        let Some(device) = self.links.get(link).map(|link| link.device) else { return };
-        let count = self.bad_pieces.entry(device).or_default();
-        *count += 1;
-        if *count >= BAD_PIECES_BAN {
-            self.banned.insert(device);
+        if self.count_against(link) {
             self.violation(link, Violation::BadPieces, turn);
         }
+    }
+
+    /// Notes that a peer did what only a bad one does; says whether it is banned.
+    fn count_against(&mut self, link: LinkId) -> bool {
+        let Some(device) = self.links.get(link).map(|link| link.device) else { return false };
+        let count = self.bad_pieces.entry(device).or_default();
+        *count += 1;
+        let banned = *count >= BAD_PIECES_BAN;
+        if banned {
+            self.banned.insert(device);
+        }
+        banned
     }
 
     /// A copy that had arrived is of no use: the piece is wanted again, unless another copy is on its way.
@@ -540,24 +553,37 @@ impl Peer {
         }
     }
 
-    /// Takes back requests for slots that wait for more than four times what they should.
+    /// Takes back requests for slots that wait for more than four times what they should. One that does not even answer that holds slots of
+    /// ours for nothing: it loses its link, and counts as if it had sent a bad piece.
     fn withdraw_late(&mut self, id: FileId, turn: &mut Turn<'_>) {
         let links = &self.links;
         let late = |link: &LinkId, neighbour: &Neighbour| {
             let expected =
-                links.get(*link).map_or(STALL, |link| link.expected(neighbour.outstanding(), STALL));
-            turn.now.since(neighbour.asked) >= (expected * 4).max(STALL)
+                links.get(*link).map_or(STALL, |link| link.expected(neighbour.outstanding(), UNTRIED));
+            let patience = if neighbour.withdrawing { STALL } else { (expected * 4).max(STALL) };
+            turn.now.since(neighbour.asked) >= patience
         };
         let Some(file) = self.files.get_mut(id) else { return };
-        let mut sends = Vec::new();
+        let (mut withdrawals, mut silent) = (Vec::new(), Vec::new());
         for (link, neighbour) in &mut file.neighbours {
-            if neighbour.asks > 0 && !neighbour.withdrawing && late(link, neighbour) {
+            if neighbour.asks == 0 || !late(link, neighbour) {
+                continue;
+            }
+            if neighbour.withdrawing {
+                silent.push(*link);
+            } else {
                 neighbour.withdrawing = true;
-                sends.push(*link);
+                neighbour.asked = turn.now;
+                withdrawals.push(*link);
             }
         }
-        for link in sends {
+        for link in withdrawals {
             self.send(link, PeerMessage::Withdraw { file: id }, turn);
+        }
+        for link in silent {
+            self.count_against(link);
+            self.drop_link(link, turn);
+            turn.act(Action::Close { link, violation: None });
         }
     }
 }
@@ -588,6 +614,7 @@ fn can_ask(neighbour: &Neighbour, link: &Link, now: Time) -> bool {
     let depth = if fast { OUTSTANDING_PER_LINK } else { OUTSTANDING_SLOW };
     neighbour.useful > 0
         && !neighbour.fruitless
+        && !neighbour.withdrawing
         && neighbour.busy_until <= now
         && link.rests_until <= now
         && neighbour.outstanding() < depth

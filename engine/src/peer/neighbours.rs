@@ -439,11 +439,8 @@ impl Peer {
     pub(super) fn close_on(&mut self, link: LinkId, id: FileId, turn: &mut Turn<'_>) {
         let theirs =
             self.files.get(id).and_then(|file| file.neighbours.get(&link)).map(|neighbour| neighbour.theirs);
-        let knocked = self
-            .files
-            .get(id)
-            .filter(|file| file.knocked.contains(&link))
-            .map(|file| file.key.clone());
+        let knocked =
+            self.files.get(id).filter(|file| file.knocked.contains(&link)).map(|file| file.key.clone());
         if theirs.is_none() && knocked.is_none() {
             return;
         }

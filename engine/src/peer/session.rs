@@ -171,7 +171,8 @@ impl Peer {
             unreachable!("the caller looked at the dial")
         };
         let restored = self.session.user.is_none();
-        let up = Up { link, address, credit: LINK_CREDIT, heard: turn.now, unanswered: BTreeSet::new(), restored };
+        let up =
+            Up { link, address, credit: LINK_CREDIT, heard: turn.now, unanswered: BTreeSet::new(), restored };
         self.session.state = State::Up(up);
         self.alarms.set(Alarm::KeepAlive, turn.now + KEEP_ALIVE);
         self.tell_tracker(ClientMessage::Hello { listen: Address(self.config.listen) }, turn);

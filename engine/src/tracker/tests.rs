@@ -1,1 +1,297 @@
+//! The tracker machine, driven by hand.
 
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::vec::Vec;
+use core::net::{IpAddr, Ipv4Addr};
+
+use super::io::{Action, Input, Outcome, Stored, Work};
+use super::{Tracker, login};
+use crate::id::{DeviceId, JobId, Key, LinkId, Salt};
+use crate::limits::{IDLE, REQUESTS_PER_LINK};
+use crate::name::{GroupName, UserName};
+use crate::refusal::Refusal;
+use crate::seed::Seed;
+use crate::time::Time;
+use crate::violation::Violation;
+use crate::wire::tracker::{Address, Answer, Change, ClientMessage, Request, TrackerMessage};
+
+/// A tracker with a store that answers when told to.
+struct Bench {
+    tracker: Tracker,
+    now: Time,
+    store: Stored,
+    writing: Option<(JobId, Work)>,
+    said: Vec<(LinkId, TrackerMessage)>,
+    closed: Vec<(LinkId, Option<Violation>)>,
+    seq: u64,
+    checks: bool,
+}
+
+impl Bench {
+    fn new() -> Bench {
+        Bench::on(Stored::default())
+    }
+
+    fn on(store: Stored) -> Bench {
+        let tracker = Tracker::new(Seed([7; 32]), &store).unwrap();
+        let (said, closed) = (Vec::new(), Vec::new());
+        Bench { tracker, now: Time(1), store, writing: None, said, closed, seq: 0, checks: true }
+    }
+
+    fn give(&mut self, input: Input) {
+        let mut outbox = Vec::new();
+        self.tracker.handle(self.now, input, &mut outbox);
+        if self.checks {
+            self.tracker.check();
+        }
+        for action in outbox {
+            match action {
+                Action::Send { link, message } => self.said.push((link, message)),
+                Action::Close { link, violation } => self.closed.push((link, violation)),
+                Action::Start { job, work } => {
+                    let other = self.writing.replace((job, work));
+                    assert_eq!(other, None, "one write at a time");
+                }
+            }
+        }
+    }
+
+    fn link(&mut self, link: u64) -> LinkId {
+        let (id, device) = (LinkId(link), DeviceId([link as u8; 32]));
+        self.give(Input::LinkUp { link: id, device, from: IpAddr::V4(Ipv4Addr::LOCALHOST) });
+        id
+    }
+
+    fn greet(&mut self, link: u64) -> LinkId {
+        let id = self.link(link);
+        self.say(id, ClientMessage::Hello { listen: Address(([0, 0, 0, 0], 1).into()) });
+        id
+    }
+
+    fn say(&mut self, link: LinkId, message: ClientMessage) {
+        self.give(Input::Message { link, message });
+    }
+
+    fn ask(&mut self, link: LinkId, request: Request) {
+        self.seq += 1;
+        let (seq, request) = (self.seq, Box::new(request));
+        self.say(link, ClientMessage::Request { seq, request });
+    }
+
+    /// The store ends what it was writing.
+    fn written(&mut self, outcome: Outcome) {
+        let (job, work) = self.writing.take().expect("something is being written");
+        if outcome == Outcome::Durable {
+            match work {
+                Work::Append { entries } => self.store.entries.extend(entries),
+                Work::Snapshot { index, registry } => {
+                    self.store.entries.retain(|(entry, _)| *entry > index);
+                    self.store.snapshot = Some((index, registry));
+                }
+            }
+        }
+        self.give(Input::Done { job, outcome });
+    }
+
+    fn settle(&mut self) {
+        while self.writing.is_some() {
+            self.written(Outcome::Durable);
+        }
+    }
+
+    fn last(&self) -> Result<Answer, Refusal> {
+        match self.said.last() {
+            Some((_, TrackerMessage::Answer { answer, .. })) => {
+                answer.clone().map(|answer| *answer).map_err(|refusal| *refusal)
+            }
+            other => panic!("no answer: {other:?}"),
+        }
+    }
+
+    /// A client that is logged in as `name`.
+    fn session(&mut self, link: u64, name: &str) -> LinkId {
+        let id = self.greet(link);
+        self.ask(id, create_user(name));
+        self.settle();
+        self.ask(id, Request::Login { user: user(name), key: Key([1; 32]) });
+        self.settle();
+        id
+    }
+}
+
+fn user(name: &str) -> UserName {
+    UserName::new(name).unwrap()
+}
+
+fn create_user(name: &str) -> Request {
+    Request::CreateUser { user: user(name), salt: Salt([1; 16]), key: Key([1; 32]) }
+}
+
+fn create_group(name: &str) -> Request {
+    Request::Change(Change::CreateGroup { group: GroupName::new(name).unwrap() })
+}
+
+#[test]
+fn nothing_is_acknowledged_before_it_is_durable() {
+    let mut bench = Bench::new();
+    let link = bench.greet(1);
+    bench.ask(link, create_user("ann"));
+    assert!(bench.said.is_empty());
+    assert_eq!(bench.tracker.registry().user_count(), 0);
+    bench.written(Outcome::Durable);
+    assert_eq!(bench.last(), Ok(Answer::Done));
+    assert_eq!(Tracker::new(Seed([7; 32]), &bench.store).unwrap().registry(), bench.tracker.registry());
+}
+
+#[test]
+fn a_full_disk_refuses_changes_and_answers_questions_until_there_is_room() {
+    let mut bench = Bench::new();
+    let link = bench.session(1, "ann");
+    bench.ask(link, create_group("g"));
+    bench.ask(link, create_group("h"));
+    bench.written(Outcome::DiskFull);
+    assert_eq!(bench.last(), Err(Refusal::TrackerReadOnly));
+    assert!(bench.tracker.status().read_only);
+    bench.ask(link, create_group("i"));
+    assert_eq!(bench.last(), Err(Refusal::TrackerReadOnly), "one change at a time tries the disk");
+    bench.ask(link, Request::Groups { after: None });
+    assert!(matches!(bench.last(), Ok(Answer::Groups(_))));
+    bench.written(Outcome::Durable);
+    bench.ask(link, create_group("j"));
+    bench.written(Outcome::Durable);
+    assert_eq!(bench.last(), Ok(Answer::Done));
+    assert_eq!(bench.tracker.registry().group_count(), 2, "h went through when there was room, then j");
+}
+
+#[test]
+fn a_retry_is_answered_and_not_made_again() {
+    let mut bench = Bench::new();
+    let link = bench.session(1, "ann");
+    let again = ClientMessage::Request { seq: 900, request: Box::new(create_group("g")) };
+    for _ in 0..2 {
+        bench.say(link, again.clone());
+        bench.settle();
+        assert_eq!(bench.last(), Ok(Answer::Done));
+    }
+    bench.ask(link, create_group("g"));
+    assert_eq!(bench.last(), Err(Refusal::GroupExists(GroupName::new("g").unwrap())));
+}
+
+#[test]
+fn a_snapshot_and_the_entries_after_it_give_the_same_registry() {
+    let mut bench = Bench::new();
+    // Checking ten thousand groups ten thousand times would take minutes.
+    bench.checks = false;
+    let link = bench.session(1, "ann");
+    for number in 0..crate::limits::SNAPSHOT_EVERY + 50 {
+        bench.ask(link, create_group(&format!("group {number}")));
+        bench.settle();
+        bench.give(Input::Sent { link, messages: 1 });
+    }
+    assert!(bench.store.snapshot.is_some() && bench.store.entries.len() < 100);
+    let replayed = Tracker::new(Seed([7; 32]), &bench.store).unwrap();
+    assert_eq!(replayed.registry(), bench.tracker.registry());
+    let mut torn = bench.store.clone();
+    torn.entries.remove(0);
+    assert_eq!(Tracker::new(Seed([7; 32]), &torn).unwrap_err(), Violation::Malformed);
+}
+
+#[test]
+fn hello_comes_first_and_once() {
+    let mut bench = Bench::new();
+    let early = bench.link(1);
+    bench.say(early, ClientMessage::Ping);
+    let twice = bench.greet(2);
+    bench.say(twice, ClientMessage::Hello { listen: Address(([0, 0, 0, 0], 1).into()) });
+    assert_eq!(bench.closed, [(early, Some(Violation::BadHello)), (twice, Some(Violation::BadHello))]);
+}
+
+#[test]
+fn too_many_requests_at_once_end_the_link() {
+    let mut bench = Bench::new();
+    let link = bench.session(1, "ann");
+    for number in 0..=REQUESTS_PER_LINK {
+        bench.ask(link, create_group(&format!("group {number}")));
+    }
+    assert_eq!(bench.closed, [(link, Some(Violation::TooManyRequests))]);
+    bench.settle();
+    assert_eq!(bench.tracker.registry().group_count(), REQUESTS_PER_LINK, "what was asked before is done");
+}
+
+#[test]
+fn who_does_not_read_loses_the_link() {
+    let mut bench = Bench::new();
+    let link = bench.greet(1);
+    for _ in 0..=crate::limits::LINK_CREDIT {
+        bench.say(link, ClientMessage::Ping);
+    }
+    assert_eq!(bench.closed, [(link, Some(Violation::NotReading))]);
+    assert_eq!(bench.said.len(), crate::limits::LINK_CREDIT as usize);
+}
+
+#[test]
+fn pages_follow_each_other() {
+    let mut bench = Bench::new();
+    let link = bench.session(1, "ann");
+    for number in 0..250 {
+        bench.ask(link, create_group(&format!("group {number:03}")));
+        bench.settle();
+        bench.give(Input::Sent { link, messages: 1 });
+    }
+    let (mut after, mut names) = (None, Vec::new());
+    for expected in [100, 100, 50] {
+        bench.ask(link, Request::Groups { after });
+        let Ok(Answer::Groups(page)) = bench.last() else { panic!() };
+        assert_eq!((page.rows.len(), page.more), (expected, expected == 100));
+        names.extend(page.rows.iter().map(|row| row.group.clone()));
+        after = names.last().cloned();
+    }
+    assert!(names.is_sorted() && names.len() == 250);
+}
+
+#[test]
+fn to_a_stranger_an_account_looks_like_none() {
+    let mut bench = Bench::new();
+    bench.session(1, "ann");
+    let stranger = bench.greet(2);
+    let mut salts = Vec::new();
+    for name in ["ann", "nobody", "nobody", "somebody"] {
+        bench.ask(stranger, Request::GetSalt { user: user(name) });
+        let Ok(Answer::Salt(salt)) = bench.last() else { panic!() };
+        salts.push(salt);
+        bench.ask(stranger, Request::Login { user: user(name), key: Key([9; 32]) });
+        assert_eq!(bench.last(), Err(Refusal::LoginFailed));
+    }
+    assert_eq!(salts[1], salts[2], "an invented salt lasts");
+    assert_ne!(salts[1], salts[3]);
+    assert_eq!(
+        bench.tracker.registry().account(&user("ann")).map(|account| account.lock.verifier),
+        Some(login::verifier(&user("ann"), &Key([1; 32])))
+    );
+}
+
+#[test]
+fn a_new_link_of_a_device_replaces_the_old() {
+    let mut bench = Bench::new();
+    let old = bench.session(1, "ann");
+    let new = LinkId(50);
+    let device = DeviceId([1; 32]);
+    bench.give(Input::LinkUp { link: new, device, from: IpAddr::V4(Ipv4Addr::LOCALHOST) });
+    assert_eq!(bench.closed, [(old, None)]);
+    assert_eq!(bench.tracker.status().sessions, 0);
+    bench.give(Input::LinkDown { link: old });
+    assert_eq!(bench.tracker.status().links, 1);
+}
+
+#[test]
+fn who_says_nothing_for_long_is_dropped() {
+    let mut bench = Bench::new();
+    let link = bench.greet(1);
+    while let Some(at) = bench.tracker.next_wakeup().filter(|_| bench.closed.is_empty()) {
+        bench.now = at;
+        bench.give(Input::Wake);
+    }
+    assert_eq!(bench.closed, [(link, None)]);
+    assert!(bench.now.since(Time(1)) <= IDLE * 2);
+}

@@ -8,3 +8,6 @@ pub mod tracker;
 
 /// The protocol's name and version, which both ends of every connection must name.
 pub const PROTOCOL: &[u8; 16] = b"group-sharing/01";
+
+#[cfg(test)]
+mod tests;

@@ -4,14 +4,17 @@ mod jobs;
 mod passwords;
 mod run;
 mod store;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
-use async_channel::{Receiver, Sender};
+use async_channel::{Receiver, Sender, TrySendError};
 use engine::id::{CommandId, Password};
 use engine::limits::LINKS_MAX;
 use engine::peer::Peer;
@@ -20,13 +23,14 @@ use engine::peer::io::{Config, Role};
 use engine::peer::strategy::Strategy;
 use engine::refusal::Refusal;
 use engine::seed::Seed;
-use rand::TryRng as _;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::channel::Listener;
 use crate::data_dir::DataDir;
 use crate::link::Watchdog;
 use crate::link::buffers::Slots;
-use jobs::Jobs;
+use jobs::disk::EndOnPanic;
+use jobs::{Jobs, Progress};
 use passwords::Passwords;
 use run::{EVENTS_MAX, Event, Shell, State};
 use store::Store;
@@ -66,6 +70,8 @@ pub struct Client {
     events: Sender<Event>,
     news: Receiver<News>,
     passwords: Arc<Passwords>,
+    surveyed: Arc<Progress>,
+    commands_ever: Arc<AtomicU64>,
     /// Closed when the client has ended.
     alive: Receiver<()>,
 }
@@ -91,15 +97,15 @@ impl Client {
     /// Why it was refused, or failed.
     pub async fn run(&self, command: Command) -> Result<Reply, Refusal> {
         let (answer, answered) = async_channel::bounded(1);
-        let (number, numbered) = async_channel::bounded(1);
-        if self.events.send(Event::Asked(command, answer, number)).await.is_err() {
+        let id = CommandId(self.commands_ever.fetch_add(1, Ordering::Relaxed));
+        let _asked = Asked { id, password: passwords::named_by(&command), client: self };
+        if self.events.send(Event::Asked(id, command, answer)).await.is_err() {
             return Err(Refusal::SessionEnded);
         }
-        let _asked = Asked { events: self.events.clone(), numbered };
         answered.recv().await.unwrap_or(Err(Refusal::SessionEnded))
     }
 
-    /// Keeps a password for a command that names the token; it is forgotten when its key is derived.
+    /// Keeps a password for a command that names the token; it is forgotten when the command is over.
     #[must_use]
     pub fn keep_password(&self, password: String) -> Password {
         self.passwords.keep(password)
@@ -111,6 +117,12 @@ impl Client {
         self.news.clone()
     }
 
+    /// The files that are being read to share them: path, bytes read, bytes in all.
+    #[must_use]
+    pub fn surveys(&self) -> Vec<(PathBuf, u64, u64)> {
+        self.surveyed.get().into_iter().collect()
+    }
+
     /// Waits for the end of the client.
     pub async fn ended(&self) {
         // Nothing is ever sent: it ends with an error when the other side is gone.
@@ -118,33 +130,51 @@ impl Client {
     }
 }
 
-/// A command under way. Dropped, the command is forgotten, if it still is.
-struct Asked {
-    events: Sender<Event>,
-    numbered: Receiver<CommandId>,
+/// A command under way. Dropped, the command is forgotten, if it still is, and so is its password.
+struct Asked<'a> {
+    id: CommandId,
+    password: Option<Password>,
+    client: &'a Client,
 }
 
-impl Drop for Asked {
+impl Drop for Asked<'_> {
     fn drop(&mut self) {
-        if let Ok(id) = self.numbered.try_recv() {
-            // If the queue is full, the command goes on, and its answer finds nobody.
-            let _full = self.events.try_send(Event::Forget(id));
+        if let Some(password) = self.password {
+            drop(self.client.passwords.take(password));
+        }
+        let events = &self.client.events;
+        if let Err(TrySendError::Full(event)) = events.try_send(Event::Forget(self.id)) {
+            let events = events.clone();
+            // It fails only when the client has ended.
+            smol::spawn(async move { events.send(event).await.is_ok() }).detach();
         }
     }
 }
 
+/// Allows as many open files as the system lets this process have: each download and each link takes some.
+fn raise_file_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        tracing::warn!(%error, "the limit of open files stays as it is");
+    }
+}
+
 fn start(options: Options) -> Result<Client, StartError> {
+    raise_file_limit();
     let dir = DataDir::open(&options.data_dir).map_err(|error| StartError(error.to_string()))?;
     let store_path = dir.file(store::FILE);
     let (store, identity) = Store::open(dir)
         .map_err(|error| StartError(format!("the store {} cannot be used: {error}", store_path.display())))?;
     let listener = Listener::bind(options.listen).map_err(|error| {
         let address = options.listen;
-        StartError(format!("cannot listen on {address} ({error}); choose another address, or port 0 for any free one"))
+        StartError(format!(
+            "cannot listen on {address} ({error}); choose another address, or port 0 for any free one"
+        ))
     })?;
     let listen = listener.address();
-    let mut seed = [0; 32];
-    rand::rngs::SysRng.try_fill_bytes(&mut seed).map_err(|error| StartError(format!("no random numbers: {error}")))?;
+    let seed = store::random()
+        .map_err(|error| StartError(format!("the system gives no random numbers: {error}")))?;
     let config = Config {
         device: identity.device,
         listen,
@@ -155,8 +185,13 @@ fn start(options: Options) -> Result<Client, StartError> {
     let (events, queue) = async_channel::bounded(EVENTS_MAX);
     let (news_sender, news) = async_channel::bounded(NEWS_MAX);
     let (slots, passwords) = (Arc::new(Slots::default()), Arc::new(Passwords::default()));
-    let no_thread = |error: std::io::Error| StartError(format!("the system gives no thread ({error}); end some processes"));
-    let jobs = Jobs::start(Arc::clone(&slots), store, Arc::clone(&passwords), events.clone()).map_err(no_thread)?;
+    let no_thread = |error: std::io::Error| {
+        StartError(format!("the system gives no thread ({error}); end some processes"))
+    };
+    let surveyed = Arc::new(Progress::default());
+    let jobs =
+        Jobs::start(Arc::clone(&slots), store, Arc::clone(&passwords), Arc::clone(&surveyed), events.clone())
+            .map_err(no_thread)?;
     let machine = Peer::new(config, Seed(seed));
     let accept = listener.run(Role::Peer, identity.device, LINKS_MAX, events.clone(), Event::Accepted);
     let accepting = smol::spawn(accept);
@@ -172,6 +207,7 @@ fn start(options: Options) -> Result<Client, StartError> {
     };
     let (still_alive, alive) = async_channel::bounded(1);
     let body = move || {
+        let _unanswered = EndOnPanic;
         smol::block_on(async {
             shell.run(queue).await;
             accepting.cancel().await;
@@ -179,5 +215,6 @@ fn start(options: Options) -> Result<Client, StartError> {
         drop(still_alive);
     };
     thread::Builder::new().name("client".to_owned()).spawn(body).map_err(no_thread)?;
-    Ok(Client { listen, events, news, passwords, alive })
+    let commands_ever = Arc::default();
+    Ok(Client { listen, events, news, passwords, surveyed, commands_ever, alive })
 }

@@ -9,11 +9,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use async_channel::{Receiver, Sender, TryRecvError};
+use async_channel::{Receiver, Sender};
 use async_io::Timer;
 use engine::id::{CommandId, DialId, JobId, LinkId};
 use engine::peer::Peer;
-use engine::peer::command::{Command, News, Reply};
+use engine::peer::command::{Command, Leaving, News, Reply};
 use engine::peer::io::{Action, Input, Outcome, Role, Work};
 use engine::refusal::Refusal;
 use engine::time::Time;
@@ -35,7 +35,7 @@ const FAREWELL: Duration = Duration::from_secs(2);
 /// Something that happened.
 #[derive(Debug)]
 pub(super) enum Event {
-    Asked(Command, Sender<Answer>, Sender<CommandId>),
+    Asked(CommandId, Command, Sender<Answer>),
     Forget(CommandId),
     Accepted(Channel),
     Dialled(DialId, Role, Option<Channel>),
@@ -66,7 +66,6 @@ pub(super) struct State {
     links: HashMap<LinkId, Link>,
     links_ever: u64,
     commands: HashMap<CommandId, Sender<Answer>>,
-    commands_ever: u64,
     /// How to stop the pieces that are being sent.
     stops: HashMap<JobId, Arc<AtomicBool>>,
     origin: Instant,
@@ -80,7 +79,6 @@ impl Default for State {
             links: HashMap::new(),
             links_ever: 0,
             commands: HashMap::new(),
-            commands_ever: 0,
             stops: HashMap::new(),
             origin: Instant::now(),
             outbox: Vec::new(),
@@ -99,31 +97,38 @@ impl Shell {
                 None => {}
             }
         }
-        self.jobs.close();
+        drop(events);
+        self.jobs.close().await;
     }
 
     fn has_ended(&self) -> bool {
         self.state.exiting.is_some_and(|until| self.state.links.is_empty() || until <= Instant::now())
     }
 
-    /// The next event; none when the machine's alarm, or the end of the farewell, comes first.
+    /// The next event; none when the machine's alarm, or the end of the farewell, comes first. An alarm that is due comes first even
+    /// when there are always events.
     async fn next(&self, events: &Receiver<Event>) -> Option<Event> {
-        match events.try_recv() {
-            Ok(event) => return Some(event),
-            Err(TryRecvError::Empty | TryRecvError::Closed) => {}
-        }
         let alarm = match self.state.exiting {
             Some(until) => Some(until),
-            None => self.machine.next_wakeup().and_then(|at| self.state.origin.checked_add(Duration::from_micros(at.0))),
+            None => self.machine.next_wakeup().and_then(|at| self.instant(at)),
         };
+        let Some(alarm) = alarm else { return events.recv().await.ok() };
+        if alarm <= Instant::now() {
+            return None;
+        }
+        if let Ok(event) = events.try_recv() {
+            return Some(event);
+        }
         let alarm = async {
-            match alarm {
-                Some(at) => Timer::at(at).await,
-                None => future::pending().await,
-            };
+            Timer::at(alarm).await;
             None
         };
         future::or(async { events.recv().await.ok() }, alarm).await
+    }
+
+    /// When the machine's clock shows `time`; never, for a time that no clock reaches.
+    fn instant(&self, time: Time) -> Option<Instant> {
+        self.state.origin.checked_add(Duration::from_micros(time.0))
     }
 
     fn now(&self) -> Time {
@@ -133,12 +138,13 @@ impl Shell {
 
     fn take(&mut self, event: Event) {
         match event {
-            Event::Asked(command, answer, number) => self.ask(command, answer, &number),
+            Event::Asked(id, command, answer) => self.ask(id, command, answer),
             Event::Forget(id) => {
                 if self.state.commands.remove(&id).is_some() {
                     self.feed(Input::Forget { id });
                 }
             }
+            Event::Accepted(_) | Event::Dialled(_, _, Some(_)) if self.state.exiting.is_some() => {}
             Event::Accepted(channel) => self.connect_peer(None, channel),
             Event::Dialled(dial, Role::Peer, Some(channel)) => self.connect_peer(Some(dial), channel),
             Event::Dialled(dial, Role::Tracker, Some(channel)) => self.connect_tracker(dial, channel),
@@ -149,11 +155,11 @@ impl Shell {
         }
     }
 
-    fn ask(&mut self, command: Command, answer: Sender<Answer>, number: &Sender<CommandId>) {
-        let id = CommandId(self.state.commands_ever);
-        self.state.commands_ever += 1;
-        // Whoever asked may have gone already; then nobody reads the answer either.
-        let _gone = number.try_send(id);
+    fn ask(&mut self, id: CommandId, command: Command, answer: Sender<Answer>) {
+        if matches!(command, Command::Quit { when: Leaving::Now }) {
+            // Reading a large file to its end would hold up the leaving.
+            self.jobs.cancel_surveys();
+        }
         self.state.commands.insert(id, answer);
         self.feed(Input::Command { id, command });
     }
@@ -166,7 +172,8 @@ impl Shell {
     fn connect_peer(&mut self, dial: Option<DialId>, channel: Channel) {
         let link = self.next_link();
         let (device, from) = (channel.remote, channel.address);
-        let started = Link::start(link, channel, Some(&self.slots), &self.watchdog, self.events.clone(), Event::Peer);
+        let started =
+            Link::start(link, channel, Some(&self.slots), &self.watchdog, self.events.clone(), Event::Peer);
         self.state.links.insert(link, started);
         self.feed(Input::LinkUp { link, dial, device, from });
     }
@@ -243,9 +250,19 @@ impl Shell {
                     stop.store(true, Ordering::Relaxed);
                 }
             }
-            Action::Answer { id, reply } => self.answer(id, reply.map(|reply| *reply).map_err(|refusal| *refusal)),
+            Action::Answer { id, reply } => {
+                self.answer(id, reply.map(|reply| *reply).map_err(|refusal| *refusal));
+            }
             Action::Tell(news) => self.tell(*news),
-            Action::Exit => self.state.exiting = Some(Instant::now() + FAREWELL),
+            Action::Exit => self.exit(),
+        }
+    }
+
+    /// Closes what links are left, and ends when they are gone, or soon after.
+    fn exit(&mut self) {
+        self.state.exiting.get_or_insert_with(|| Instant::now() + FAREWELL);
+        for link in self.state.links.values() {
+            link.close(None);
         }
     }
 

@@ -88,7 +88,12 @@ impl Store {
     }
 
     /// Strikes an entry, synced.
-    pub(super) fn forget(&self, user: &UserName, group: &GroupName, name: &FileName) -> Result<(), DiskError> {
+    pub(super) fn forget(
+        &self,
+        user: &UserName,
+        group: &GroupName,
+        name: &FileName,
+    ) -> Result<(), DiskError> {
         let key = key(user, group, name);
         self.run(|database| {
             let transaction = database.begin_write()?;
@@ -186,7 +191,8 @@ fn key(user: &UserName, group: &GroupName, name: &FileName) -> Vec<u8> {
 
 fn entry(key: &[u8], row: &[u8]) -> Result<Entry, StoreError> {
     let damaged = |_| StoreError::Damaged("an entry does not decode".into());
-    let (user, group, name) = codec::decode_stored::<(UserName, GroupName, FileName)>(key).map_err(damaged)?;
+    let (user, group, name) =
+        codec::decode_stored::<(UserName, GroupName, FileName)>(key).map_err(damaged)?;
     let Row { content, place, shared } = codec::decode_stored(row).map_err(damaged)?;
     let state = match shared {
         Some((stamp, hashes)) => EntryState::Shared { stamp, hashes: Hashes::new(hashes) },
@@ -225,6 +231,9 @@ impl From<io::Error> for StoreError {
 impl From<redb::Error> for StoreError {
     fn from(error: redb::Error) -> StoreError {
         match error {
+            redb::Error::Io(error) if error.kind() == io::ErrorKind::InvalidData => {
+                StoreError::Damaged(error.to_string())
+            }
             redb::Error::Io(error) => StoreError::Io(error),
             redb::Error::PreviousIo => StoreError::Io(io::Error::other("an earlier failure of the disk")),
             other => StoreError::Damaged(other.to_string()),

@@ -81,7 +81,7 @@ fn piece(job: u32, stop: bool) -> Piece {
 }
 
 fn content(index: usize) -> u8 {
-    (index % 251) as u8
+    u8::try_from(index % 251).unwrap()
 }
 
 async fn two_ends() -> (End, End) {

@@ -46,9 +46,10 @@ fn every_command_before_login_says_log_in_first() {
 fn no_command_is_missing_from_the_list_above() {
     let world = World::new();
     let help = world.client("ann").ok("help");
-    let named = help.lines().filter_map(|line| line.strip_prefix("  ")?.split_whitespace().next());
+    // A command stands two columns in; what is further in tells more of it.
+    let named = help.lines().filter_map(|line| line.strip_prefix("  ")?.split(' ').next());
     let free = ["create_user", "login", "help", "quit"];
-    for name in named.filter(|name| name.starts_with(|c: char| c.is_ascii_lowercase())) {
+    for name in named.filter(|name| !name.is_empty()) {
         let listed = COMMANDS.iter().any(|command| command.split(' ').next() == Some(name));
         assert!(listed || free.contains(&name), "{name} is not tried before login");
     }

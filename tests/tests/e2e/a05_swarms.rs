@@ -2,7 +2,7 @@
 
 use crate::harness::content::assert_same;
 use crate::harness::world::{group, join};
-use crate::harness::{Client, World, until};
+use crate::harness::{Client, World};
 
 /// A network in which the first `seeders` clients share a file of `len` bytes, and the others of three or more fetch it at once.
 fn swarm(len: u64, seeders: usize, leechers: usize) {
@@ -90,9 +90,7 @@ fn a_finished_download_becomes_a_seeder_and_the_tracker_knows() {
     assert_eq!(ann.json("list_files physics")[0]["seeders"], 1);
     bob.ok("download_file physics file.bin");
     bob.ok("wait");
-    until("the tracker knows of the second seeder", || {
-        (ann.json("list_files physics")[0]["seeders"] == 2).then_some(())
-    });
+    ann.wait_seeders("physics", 2);
 }
 
 #[test]

@@ -117,9 +117,7 @@ fn after_the_tracker_was_killed_and_started_again_everything_is_there() {
     assert_eq!(members[0]["role"], "owner");
     assert_eq!(members[1]["role"], "admin");
     assert_eq!(bob.json("list_requests physics")[0]["user"], "carol");
-    until("the share is announced again", || {
-        (bob.json("list_files physics")[0]["seeders"] == 1).then_some(())
-    });
+    bob.wait_seeders("physics", 1);
     bob.ok("download_file physics file.bin");
     bob.ok("wait");
     assert_same(&path, &bob.home.work.join("file.bin"));

@@ -1,6 +1,6 @@
 //! A8: a download that was cut short goes on where it was.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::harness::content::assert_same;
 use crate::harness::world::group;
@@ -28,7 +28,7 @@ fn here_already(reply: &str) -> u64 {
 }
 
 /// Bob goes on with `command`; what was verified is not fetched again.
-fn resumes(ann: &mut Client, bob: &mut Client, command: &str, at_least: u64, path: &PathBuf) {
+fn resumes(ann: &mut Client, bob: &mut Client, command: &str, at_least: u64, path: &Path) {
     until("ann knows that bob is away", || (ann.json("show_shares")[0]["leechers"] == 0).then_some(()));
     let sent = ann.sent();
     let held = here_already(&bob.ok(command));

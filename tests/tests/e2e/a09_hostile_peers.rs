@@ -233,6 +233,8 @@ fn a_peer_that_sends_half_a_frame_and_no_more_is_dropped() {
 fn a_downloader_that_asks_for_pieces_without_a_slot_is_dropped() {
     let mut trial = Trial::new();
     trial.ann.log_in();
+    // Ann and mallory.
+    trial.ann.wait_seeders("physics", 2);
     let mut link = trial.mallory.dial(trial.ann.address());
     link.send(&trial.file.open(0)).unwrap();
     assert!(matches!(link.peer_message(), Some(PeerMessage::Open(_))));

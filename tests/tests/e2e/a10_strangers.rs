@@ -17,6 +17,7 @@ fn shared() -> (World, Client, SocketAddr, Shared) {
     let path = world.folder().join("file.bin");
     std::fs::write(&path, &file.content.bytes).unwrap();
     ann.ok(&format!("upload_file {} physics", path.display()));
+    ann.wait_seeders("physics", 1);
     let address = ann.address();
     (world, ann, address, file)
 }
@@ -87,7 +88,9 @@ fn a_removed_member_gets_no_more_bytes() {
     eve.join("physics", &mut ann);
     let mut link = eve.dial(address);
     link.send(&file.open(0)).unwrap();
-    let Some(PeerMessage::Open(open)) = link.peer_message() else { panic!("a member is served") };
+    let got = link.peer_message();
+    ann.ok("help");
+    let Some(PeerMessage::Open(open)) = got else { panic!("a member is served {got:?} {}", ann.process.transcript()) };
     assert_eq!(open.count, file.content.pieces());
     link.send(&PeerMessage::Ask { file: FILE }).unwrap();
     assert!(matches!(link.peer_message(), Some(PeerMessage::Grant { .. })));

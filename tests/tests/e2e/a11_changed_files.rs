@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::harness::content::{assert_same, write_file};
 use crate::harness::world::group;
-use crate::harness::{Client, World, until};
+use crate::harness::{Client, World};
 
 const LEN: u64 = 4 << 20;
 
@@ -33,7 +33,7 @@ fn spoil(change: impl FnOnce(&Path)) {
 
 fn no_longer_offered(ann: &mut Client) {
     assert_eq!(ann.json("show_shares"), serde_json::json!([]));
-    until("the tracker knows", || (ann.json("list_files physics")[0]["seeders"] == 0).then_some(()));
+    ann.wait_seeders("physics", 0);
 }
 
 #[test]

@@ -72,15 +72,17 @@ fn the_commands_of_the_readme_are_those_of_the_help() {
     let mut client = world.client("ann");
     let help = client.ok("help");
     let text = readme();
-    // A row of a table of commands begins with a command in backquotes.
-    let rows = text.lines().filter_map(|line| line.strip_prefix("| `")?.split(['`', ' ']).next());
-    let named: Vec<&str> = rows.filter(|word| word.contains('_')).collect();
+    // The first column of the table of commands has their usage, each in backquotes.
+    let cells = text.lines().filter_map(|line| line.strip_prefix("| `")?.split(" |").next());
+    let usages = cells.flat_map(|cell| cell.split('`').step_by(2));
+    let words = usages.filter_map(|usage| usage.split(' ').next());
+    let named: Vec<&str> = words.filter(|word| word.contains('_') && !word.contains('.')).collect();
     assert!(named.len() >= 15, "the README has a table of commands: {named:?}");
     for name in &named {
         client.ok(&format!("help {name}"));
     }
-    let listed = help.lines().filter_map(|line| line.strip_prefix("  ")?.split_whitespace().next());
-    for name in listed.filter(|name| name.contains('_') && !name.starts_with('`')) {
+    let listed = help.lines().filter_map(|line| line.strip_prefix("  ")?.split(' ').next());
+    for name in listed.filter(|name| name.contains('_')) {
         assert!(text.contains(&format!("`{name}")), "the README does not name {name}");
     }
 }

@@ -100,8 +100,7 @@ fn a_password_is_asked_for_without_echo() {
     terminal.sees("assword");
     terminal.sees(": ");
     terminal.enters("hidden-word");
-    terminal.sees("assword");
-    terminal.sees(": ");
+    terminal.sees("the same again: ");
     terminal.enters("hidden-word");
     terminal.sees("user ann created");
     terminal.enters("login ann");

@@ -49,7 +49,9 @@ pub(super) fn synced(result: io::Result<()>, what: &Path) -> Result<(), DiskErro
 
 /// Ends the process: what the disk holds is unknown.
 pub(crate) fn broken(why: std::fmt::Arguments<'_>) -> ! {
-    let exit = Failure::broken(&format!("{why}: check the disk, then start again; downloads go on where they were")).report();
+    let exit =
+        Failure::broken(&format!("{why}: check the disk, then start again; downloads go on where they were"))
+            .report();
     std::process::exit(exit as i32)
 }
 
@@ -66,11 +68,7 @@ impl Drop for EndOnPanic {
 
 /// What tells `file` from a changed one.
 pub(super) fn stamp(file: &Metadata) -> Stamp {
-    Stamp {
-        inode: (file.dev(), file.ino()),
-        len: file.len(),
-        modified: (file.mtime(), file.mtime_nsec()),
-    }
+    Stamp { inode: (file.dev(), file.ino()), len: file.len(), modified: (file.mtime(), file.mtime_nsec()) }
 }
 
 /// The stamp of what stands at `path` now.

@@ -4,6 +4,8 @@
 //! - Each job is answered exactly once, also when it is stopped or fails.
 //! - Jobs of one file that depend on each other run in the order in which they came (a *lane*); others side by side.
 //! - At most [`JOBS_MAX`] wait, which the engine sees to.
+//! - Reading a large file that a person wants to share holds up nothing: surveys have a thread of their own, which shares one
+//!   file's pieces out to all cores.
 //! - A sync that fails, other than for want of room, ends the process: what was acknowledged could be lost.
 
 pub(super) mod disk;
@@ -19,22 +21,26 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use argon2::{Algorithm, Argon2, Params, Version};
 use async_channel::{Receiver, Sender};
+use async_io::Timer;
 use engine::id::{FileId, JobId, Key, Password, Salt};
 use engine::limits::JOBS_MAX;
 use engine::peer::io::{Outcome, Stamp, Work};
 use engine::piece::Extent;
 use engine::refusal::DiskError;
+use futures_lite::future;
 
 use super::passwords::Passwords;
 use super::run::Event;
 use super::store::Store;
 use crate::link::buffers::{Buffer, Pool, Slots};
 use crate::link::{Piece, PieceSender};
+use disk::{check_unchanged, open_unchanged, path, read_error};
 use part::{Part, Plan};
-use disk::{check_unchanged, disk_error, open_unchanged, path, read_error};
+pub(super) use survey::Progress;
 
 /// Threads of the pool, whatever the number of cores: some wait for the disk while others hash.
 const THREADS: std::ops::RangeInclusive<usize> = 2..=4;
@@ -42,6 +48,9 @@ const THREADS: std::ops::RangeInclusive<usize> = 2..=4;
 /// Argon2id with 64 MiB, three passes, one lane: about 0.1 s.
 const KEY_MEMORY_KIB: u32 = 64 * 1024;
 const KEY_PASSES: u32 = 3;
+
+/// How long the threads may take to end.
+const CLOSE_MAX: Duration = Duration::from_secs(5);
 
 /// A job with what the loop knows and the engine does not.
 #[derive(Debug)]
@@ -56,7 +65,10 @@ pub(super) struct Task {
 #[derive(Debug)]
 pub(super) struct Jobs {
     queue: Sender<Task>,
+    surveys: Sender<Task>,
     shared: Arc<Shared>,
+    /// Closed when all threads have ended.
+    alive: Receiver<()>,
 }
 
 #[derive(Debug)]
@@ -68,6 +80,7 @@ struct Shared {
     files: Mutex<HashMap<FileId, Open>>,
     lanes: Mutex<HashMap<Lane, VecDeque<Task>>>,
     queue: Sender<Task>,
+    surveyed: Arc<Progress>,
     events: Sender<Event>,
 }
 
@@ -105,8 +118,15 @@ impl Jobs {
     ///
     /// # Errors
     /// The system gives no threads.
-    pub(super) fn start(slots: Arc<Slots>, store: Store, passwords: Arc<Passwords>, events: Sender<Event>) -> io::Result<Jobs> {
+    pub(super) fn start(
+        slots: Arc<Slots>,
+        store: Store,
+        passwords: Arc<Passwords>,
+        surveyed: Arc<Progress>,
+        events: Sender<Event>,
+    ) -> io::Result<Jobs> {
         let (queue, tasks) = async_channel::bounded(JOBS_MAX);
+        let (surveys, survey_tasks) = async_channel::bounded(JOBS_MAX);
         let shared = Arc::new(Shared {
             slots,
             pool: Pool::default(),
@@ -115,34 +135,63 @@ impl Jobs {
             files: Mutex::default(),
             lanes: Mutex::default(),
             queue: queue.clone(),
+            surveyed,
             events,
         });
+        let (still_alive, alive) = async_channel::bounded(1);
+        let serve = |name: String, tasks: Receiver<Task>| {
+            let (shared, still_alive) = (Arc::clone(&shared), still_alive.clone());
+            thread::Builder::new().name(name).spawn(move || {
+                shared.serve(&tasks);
+                drop(shared);
+                drop(still_alive);
+            })
+        };
         let cores = thread::available_parallelism().map_or(1, usize::from);
         for number in 0..cores.clamp(*THREADS.start(), *THREADS.end()) {
-            let (tasks, shared) = (tasks.clone(), Arc::clone(&shared));
-            thread::Builder::new().name(format!("job{number}")).spawn(move || shared.serve(&tasks))?;
+            serve(format!("job{number}"), tasks.clone())?;
         }
-        Ok(Jobs { queue, shared })
+        serve("survey".to_owned(), survey_tasks)?;
+        Ok(Jobs { queue, surveys, shared, alive })
     }
 
-    /// Begins a job. Never waits: the engine has no more jobs under way than the queue has places.
+    /// Begins a job. Never waits: the engine has no more jobs under way than the queues have places.
     pub(super) fn begin(&self, task: Task) {
         let mut lanes = locked(&self.shared.lanes);
-        match lane(&task.work) {
-            Some(lane) if lanes.contains_key(&lane) => lanes.entry(lane).or_default().push_back(task),
-            lane => {
-                if let Some(lane) = lane {
-                    lanes.insert(lane, VecDeque::new());
-                }
-                drop(lanes);
-                self.queue.try_send(task).expect("no more jobs are under way than the queue has places");
-            }
+        let lane = lane(&task.work);
+        if let Some(waiting) = lane.and_then(|lane| lanes.get_mut(&lane)) {
+            waiting.push_back(task);
+            return;
         }
+        if let Some(lane) = lane {
+            lanes.insert(lane, VecDeque::new());
+        }
+        drop(lanes);
+        let queue = if matches!(task.work, Work::Survey { .. }) { &self.surveys } else { &self.queue };
+        queue.try_send(task).expect("no more jobs are under way than the queues have places");
     }
 
-    /// Lets the threads end when nothing is left to do.
-    pub(super) fn close(&self) {
-        self.queue.close();
+    /// Lets surveys fail: the person wants to leave.
+    pub(super) fn cancel_surveys(&self) {
+        self.shared.surveyed.cancel();
+    }
+
+    /// Lets the threads end when nothing is left to do, and waits for that, for some time.
+    pub(super) async fn close(self) {
+        self.cancel_surveys();
+        let Jobs { queue, surveys, shared, alive } = self;
+        queue.close();
+        surveys.close();
+        drop(shared);
+        let late = async {
+            Timer::after(CLOSE_MAX).await;
+            tracing::warn!("jobs are still at work at the end");
+        };
+        let done = async {
+            // Nothing is ever sent: it ends with an error when the last thread is gone.
+            let _gone = alive.recv().await;
+        };
+        future::or(done, late).await;
     }
 }
 
@@ -152,13 +201,13 @@ impl Shared {
         let _unanswered = disk::EndOnPanic;
         while let Ok(task) = tasks.recv_blocking() {
             let (job, lane) = (task.job, lane(&task.work));
-            let outcome = self.work(task);
-            if let Some(lane) = lane {
-                self.next_in(lane);
-            }
-            if let Some(outcome) = outcome {
+            if let Some(outcome) = self.work(task) {
                 // Nobody takes it only when the client has ended.
                 let _ended = self.events.send_blocking(Event::Done(job, outcome));
+            }
+            // After the answer, so that answers come in the order of the jobs, too.
+            if let Some(lane) = lane {
+                self.next_in(lane);
             }
         }
     }
@@ -182,9 +231,13 @@ impl Shared {
         Some(match task.work {
             Work::Send { extent, theirs, .. } => return self.send(task.job, extent, theirs, task.to),
             Work::DeriveKey { password, salt } => self.derive_key(password, salt),
-            Work::Survey { place } => outcome(survey::survey(path(&place)), |survey| Outcome::Surveyed(Box::new(survey))),
+            Work::Survey { place } => outcome(survey::survey(path(&place), &self.surveyed), |survey| {
+                Outcome::Surveyed(Box::new(survey))
+            }),
             Work::Remember(entry) => outcome(self.store.remember(&entry), |()| Outcome::Done),
-            Work::Forget { user, group, name } => outcome(self.store.forget(&user, &group, &name), |()| Outcome::Done),
+            Work::Forget { user, group, name } => {
+                outcome(self.store.forget(&user, &group, &name), |()| Outcome::Done)
+            }
             Work::Recall { user } => outcome(self.store.recall(&user), Outcome::Recalled),
             Work::OpenShare { file, place, stamp } => {
                 let path = path(&place);
@@ -201,11 +254,12 @@ impl Shared {
                 })
             }
             Work::Hash { slot, extent, size } => {
-                let hash = |bytes: &mut [u8]| survey::digest(size, extent.piece, &bytes[..extent.len as usize]);
+                let hash =
+                    |bytes: &mut [u8]| survey::digest(size, extent.piece, &bytes[..extent.len as usize]);
                 Outcome::Hashed(self.slots.with(slot, hash))
             }
             Work::Write { slot, extent, cv } => self.on_part(extent.file, |part| {
-                self.slots.with(slot, |bytes| part.write(extent, &bytes[..extent.len as usize], cv).map_err(|error| disk_error(&error)))
+                self.slots.with(slot, |bytes| part.write(extent, &bytes[..extent.len as usize], cv))
             }),
             Work::Sync { file } => self.on_part(file, |part| part.sync()),
             Work::Finish { file } => self.finish(file),
@@ -246,13 +300,25 @@ impl Shared {
         };
         let mut key = [0; 32];
         let derived = Params::new(KEY_MEMORY_KIB, KEY_PASSES, 1, Some(key.len())).and_then(|params| {
-            Argon2::new(Algorithm::Argon2id, Version::V0x13, params).hash_password_into(password.as_bytes(), &salt.0, &mut key)
+            Argon2::new(Algorithm::Argon2id, Version::V0x13, params).hash_password_into(
+                password.as_bytes(),
+                &salt.0,
+                &mut key,
+            )
         });
-        outcome(derived.map_err(|error| DiskError::Other(format!("no key can be derived: {error}"))), |()| Outcome::Key(Key(key)))
+        outcome(derived.map_err(|error| DiskError::Other(format!("no key can be derived: {error}"))), |()| {
+            Outcome::Key(Key(key))
+        })
     }
 
     /// Reads a piece and hands it to its link, which answers; or says why not.
-    fn send(&self, job: JobId, extent: Extent, theirs: FileId, to: Option<(PieceSender, Arc<AtomicBool>)>) -> Option<Outcome> {
+    fn send(
+        &self,
+        job: JobId,
+        extent: Extent,
+        theirs: FileId,
+        to: Option<(PieceSender, Arc<AtomicBool>)>,
+    ) -> Option<Outcome> {
         let Some((link, stop)) = to else { return Some(Outcome::Stopped) };
         if stop.load(Ordering::Relaxed) {
             return Some(Outcome::Stopped);
@@ -274,7 +340,7 @@ impl Shared {
                 file.read_exact_at(bytes, extent.offset()).map_err(|error| read_error(&error))?;
                 check_unchanged(&file, &path, stamp)
             }
-            Some(Open::Part(part)) => part.read(extent, bytes).map_err(|error| disk_error(&error)),
+            Some(Open::Part(part)) => part.read(extent, bytes),
             None => Err(DiskError::Missing),
         }
     }

@@ -80,7 +80,9 @@ impl Part {
         lock(&file)?;
         let begun = open_journal(&folder, &names).and_then(|journal| {
             reserve(&file, plan.size)
-                .and_then(|()| Journal::create(journal, plan.size, plan.hashes).map_err(|error| disk_error(&error)))
+                .and_then(|()| {
+                    Journal::create(journal, plan.size, plan.hashes).map_err(|error| disk_error(&error))
+                })
                 .inspect_err(|_| folder.remove(&names.journal))
         });
         match begun {
@@ -207,7 +209,8 @@ fn lock(file: &File) -> Result<(), DiskError> {
     match file.try_lock() {
         Ok(()) => Ok(()),
         Err(TryLockError::WouldBlock) => Err(DiskError::Other(
-            "another download is writing to this place: choose another place, or wait until it has ended".into(),
+            "another download is writing to this place: choose another place, or wait until it has ended"
+                .into(),
         )),
         Err(TryLockError::Error(error)) => Err(disk_error(&error)),
     }
@@ -220,7 +223,11 @@ fn open_journal(folder: &Folder, names: &Names) -> Result<File, DiskError> {
         made => return made,
     }
     let file = folder.open_file(&names.journal)?;
-    if Journal::is_one(&file).map_err(|error| disk_error(&error))? { Ok(file) } else { Err(DiskError::Exists) }
+    if Journal::is_one(&file).map_err(|error| disk_error(&error))? {
+        Ok(file)
+    } else {
+        Err(DiskError::Exists)
+    }
 }
 
 /// Gives the file its length, with room on the disk for all of it.

@@ -3,8 +3,9 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
-use std::path::Path;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use engine::id::Sha1;
@@ -13,7 +14,7 @@ use engine::piece::{self, Content, Hashes, PIECE_LEN, PieceDigest, Size};
 use engine::refusal::DiskError;
 use sha1::Digest as _;
 
-use super::disk::{check_unchanged, open_regular, read_error};
+use super::disk::{EndOnPanic, check_unchanged, open_regular, read_error};
 
 /// Threads that hash one file.
 const THREADS_MAX: usize = 8;
@@ -24,14 +25,47 @@ pub(super) fn digest(size: Size, index: u32, bytes: &[u8]) -> PieceDigest {
     PieceDigest { sha1, cv: piece::chaining_value(size, index, bytes) }
 }
 
+/// How far the file is that is being read, and whether to go on. Surveys run one after another.
+#[derive(Debug, Default)]
+pub(in crate::client) struct Progress {
+    cancelled: AtomicBool,
+    file: Mutex<Option<(PathBuf, Size)>>,
+    bytes: AtomicU64,
+}
+
+impl Progress {
+    /// The file, how many of its bytes were read, and how many it has; none if none is being read.
+    pub(in crate::client) fn get(&self) -> Option<(PathBuf, u64, u64)> {
+        let (path, size) = self.file().clone()?;
+        Some((path, self.bytes.load(Ordering::Relaxed), size.bytes()))
+    }
+
+    /// Lets this survey and those that follow fail.
+    pub(super) fn cancel(&self) {
+        self.cancelled.store(true, Ordering::Relaxed);
+    }
+
+    fn begin(&self, path: &Path, size: Size) {
+        self.bytes.store(0, Ordering::Relaxed);
+        *self.file() = Some((path.into(), size));
+    }
+
+    fn file(&self) -> MutexGuard<'_, Option<(PathBuf, Size)>> {
+        self.file.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// Reads and hashes a whole file.
 ///
 /// # Errors
 /// It is no regular file, may not be read, is too long, or changes meanwhile.
-pub(super) fn survey(path: &Path) -> Result<Survey, DiskError> {
+pub(super) fn survey(path: &Path, progress: &Progress) -> Result<Survey, DiskError> {
     let (file, stamp) = open_regular(path)?;
     let size = Size::new(stamp.len).ok_or(DiskError::TooLong)?;
-    let digests = hash_all(&file, size).map_err(|error| read_error(&error))?;
+    progress.begin(path, size);
+    let digests = hash_all(&file, size, progress);
+    *progress.file() = None;
+    let digests = digests.map_err(|error| read_error(&error))?;
     check_unchanged(&file, path, stamp)?;
     let values: Vec<_> = digests.iter().map(|digest| digest.cv).collect();
     let hashes = Hashes::new(digests.into_iter().map(|digest| digest.sha1).collect());
@@ -39,13 +73,22 @@ pub(super) fn survey(path: &Path) -> Result<Survey, DiskError> {
     Ok(Survey { content, hashes, stamp })
 }
 
-fn hash_all(file: &File, size: Size) -> io::Result<Vec<PieceDigest>> {
+fn hash_all(file: &File, size: Size, progress: &Progress) -> io::Result<Vec<PieceDigest>> {
     let next = AtomicU32::new(0);
-    let threads = thread::available_parallelism().map_or(1, usize::from).min(THREADS_MAX).min(size.pieces() as usize);
-    let parts: Vec<io::Result<Vec<(u32, PieceDigest)>>> = thread::scope(|scope| {
-        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(|| hash_some(file, size, &next))).collect();
-        let join = |worker: thread::ScopedJoinHandle<'_, _>| worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        workers.into_iter().map(join).collect()
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    let threads = cores.min(THREADS_MAX).min(size.pieces() as usize);
+    let parts: Vec<io::Result<_>> = thread::scope(|scope| {
+        let worker = || {
+            let _unanswered = EndOnPanic;
+            let part = hash_some(file, size, &next, progress);
+            if part.is_err() {
+                // The others need not go on.
+                next.store(size.pieces(), Ordering::Relaxed);
+            }
+            part
+        };
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(worker)).collect();
+        workers.into_iter().map(|worker| worker.join().expect("a panic has ended the process")).collect()
     });
     let mut digests = Vec::with_capacity(size.pieces() as usize);
     for part in parts {
@@ -56,7 +99,12 @@ fn hash_all(file: &File, size: Size) -> io::Result<Vec<PieceDigest>> {
 }
 
 /// Hashes the next piece that nobody has taken, until none is left.
-fn hash_some(file: &File, size: Size, next: &AtomicU32) -> io::Result<Vec<(u32, PieceDigest)>> {
+fn hash_some(
+    file: &File,
+    size: Size,
+    next: &AtomicU32,
+    progress: &Progress,
+) -> io::Result<Vec<(u32, PieceDigest)>> {
     let mut buffer = vec![0; PIECE_LEN as usize];
     let mut digests = Vec::new();
     loop {
@@ -64,9 +112,13 @@ fn hash_some(file: &File, size: Size, next: &AtomicU32) -> io::Result<Vec<(u32, 
         if piece >= size.pieces() {
             return Ok(digests);
         }
+        if progress.cancelled.load(Ordering::Relaxed) {
+            return Err(io::Error::other("the client is leaving: share the file when it runs again"));
+        }
         let bytes = &mut buffer[..size.piece_len(piece) as usize];
         file.read_exact_at(bytes, u64::from(piece) * u64::from(PIECE_LEN))?;
         digests.push((piece, digest(size, piece, bytes)));
+        progress.bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
     }
 }
 
@@ -79,14 +131,45 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
         for len in [0, 1, PIECE_LEN as usize - 1, PIECE_LEN as usize, 3 * PIECE_LEN as usize + 5] {
-            let bytes: Vec<u8> = (0..len).map(|at| (at % 251) as u8).collect();
+            let bytes: Vec<u8> = (0..len).map(|at| u8::try_from(at % 251).unwrap()).collect();
             std::fs::write(&path, &bytes).unwrap();
-            let survey = survey(&path).unwrap();
+            let survey = survey(&path, &Progress::default()).unwrap();
             assert_eq!(survey.content.checksum.0, *blake3::hash(&bytes).as_bytes());
-            let sha1s: Vec<Sha1> =
-                bytes.chunks(PIECE_LEN as usize).map(|piece| Sha1(sha1::Sha1::digest(piece).into())).collect();
+            let sha1s: Vec<Sha1> = bytes
+                .chunks(PIECE_LEN as usize)
+                .map(|piece| Sha1(sha1::Sha1::digest(piece).into()))
+                .collect();
             assert_eq!(survey.hashes.list(), sha1s);
             assert_eq!(survey.content.size.bytes(), len as u64);
         }
+    }
+
+    #[test]
+    fn a_survey_that_is_cancelled_fails_soon() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        File::create(&path).unwrap().set_len(Size::MAX.bytes()).unwrap();
+        let progress = Progress::default();
+        thread::scope(|scope| {
+            let surveying = scope.spawn(|| survey(&path, &progress));
+            while progress.get().is_none_or(|(_, bytes, _)| bytes == 0) {
+                thread::yield_now();
+            }
+            assert_eq!(
+                progress.get().map(|(path, _, total)| (path, total)),
+                Some((path.clone(), Size::MAX.bytes()))
+            );
+            progress.cancel();
+            assert!(surveying.join().unwrap().is_err());
+        });
+        assert_eq!(progress.get(), None);
+    }
+
+    #[test]
+    fn a_file_longer_than_allowed_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        File::create(&path).unwrap().set_len(Size::MAX.bytes() + 1).unwrap();
+        assert_eq!(survey(&path, &Progress::default()).err(), Some(DiskError::TooLong));
     }
 }

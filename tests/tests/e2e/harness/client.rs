@@ -79,8 +79,7 @@ pub(crate) struct Client {
 /// What came of a command: lines of data, messages, and news that came before.
 #[derive(Debug)]
 pub(crate) struct Reply {
-    pub(crate) command: String,
-    pub(crate) lines: Vec<String>,
+    lines: Vec<String>,
 }
 
 impl Reply {
@@ -116,7 +115,7 @@ impl Client {
         let mut lines = self.process.lines(self.seen..end);
         self.seen = end + 1;
         lines.truncate(lines.iter().position(|line| line == MARKER_FIRST).unwrap_or(lines.len()));
-        Reply { command: command.into(), lines }
+        Reply { lines }
     }
 
     /// Asks for something that must be granted; gives the text of the answer.
@@ -186,6 +185,14 @@ impl Client {
         let shares = self.json("show_shares");
         assert_eq!(shares.as_array().map(Vec::len), Some(1), "{shares}");
         shares[0]["sent_bytes"].as_u64().unwrap()
+    }
+
+    /// Waits until so many peers hold all of the first file that `group` lists.
+    pub(crate) fn wait_seeders(&mut self, group: &str, seeders: u64) {
+        let command = format!("list_files {group}");
+        until("the tracker counts the seeders", || {
+            (self.json(&command)[0]["seeders"] == seeders).then_some(())
+        });
     }
 
     /// Leaves; gives the exit code.

@@ -70,11 +70,6 @@ impl Process {
         self.stdin = None;
     }
 
-    /// How many lines it has printed.
-    pub(crate) fn line_count(&self) -> usize {
-        self.printed.log.lock().unwrap().lines.len()
-    }
-
     /// The first line from number `from` on that `wanted` wants, with its number.
     pub(crate) fn wait_line(
         &self,
