@@ -1,5 +1,7 @@
 //! One honest client, and somebody driven by hand who breaks the rules: each breach ends the link, with its name.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
 use engine::id::{FileId, Key, LinkId, Salt};
 use engine::limits::{FILES_PER_LINK, GRANT_PATIENCE, HASHES_PER_MESSAGE, LINK_CREDIT, STALL};
 use engine::peer::command::Command;

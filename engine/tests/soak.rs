@@ -1,5 +1,7 @@
 //! Anything may happen in any order: first faults and people who change their minds, then everything heals and must complete.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
 use engine::peer::command::{Command, Leaving};
 use engine::time::Span;
 use rand::seq::IndexedRandom;

@@ -2,7 +2,7 @@
 
 use engine::id::{JobId, LinkId};
 use engine::peer::io::{Action as PeerAction, Input as PeerInput, Outcome, Work as PeerWork};
-use engine::time::{Span, Time};
+use engine::time::Span;
 use engine::tracker::io::{
     Action as TrackerAction, Input as TrackerInput, Outcome as StoreOutcome, Work as StoreWork,
 };
@@ -97,7 +97,7 @@ impl World {
         let node = &mut self.nodes[id.0];
         let mut at = self.now + took;
         if let Some(lane) = lane {
-            let free = node.lanes.entry(lane).or_insert(Time::default());
+            let free = node.lanes.entry(lane).or_default();
             at = at.max(*free + took);
             *free = at;
         }
@@ -141,14 +141,14 @@ impl World {
         let known = self.nodes[id.0].jobs.remove(&job);
         assert!(known, "a job ends once");
         match work {
-            Work::Ended(outcome) => self.to_peer(id, PeerInput::Done { job, outcome }),
+            Work::Ended(outcome) => self.give_peer(id, PeerInput::Done { job, outcome }),
             Work::Peer(work) => {
                 let outcome = self.do_work(id, work);
-                self.to_peer(id, PeerInput::Done { job, outcome });
+                self.give_peer(id, PeerInput::Done { job, outcome });
             }
             Work::Store(work) => {
                 let outcome = self.do_store(work);
-                self.to_tracker(TrackerInput::Done { job, outcome });
+                self.give_tracker(TrackerInput::Done { job, outcome });
             }
         }
     }

@@ -38,7 +38,7 @@ impl World {
         let there = self.addresses.get(&to).copied().filter(|there| self.nodes[there.0].is_up());
         let Some(there) = there else {
             if let Some(dial) = dial {
-                self.to_peer(node, PeerInput::DialFailed { dial });
+                self.give_peer(node, PeerInput::DialFailed { dial });
             }
             return;
         };
@@ -61,8 +61,8 @@ impl World {
             from.set_port(50_000);
         }
         match &self.nodes[node.0].kind {
-            Kind::Client(_) => self.to_peer(node, PeerInput::LinkUp { link, dial, device, from }),
-            Kind::Tracker(_) => self.to_tracker(TrackerInput::LinkUp { link, device, from: from.ip() }),
+            Kind::Client(_) => self.give_peer(node, PeerInput::LinkUp { link, dial, device, from }),
+            Kind::Tracker(_) => self.give_tracker(TrackerInput::LinkUp { link, device, from: from.ip() }),
             Kind::Puppet(_) => self.puppet_hears(node, link, Heard::Up(other)),
         }
     }
@@ -109,8 +109,8 @@ impl World {
             return;
         }
         match &self.nodes[node.0].kind {
-            Kind::Client(_) => self.to_peer(node, PeerInput::Sent { link, messages }),
-            Kind::Tracker(_) => self.to_tracker(TrackerInput::Sent { link, messages }),
+            Kind::Client(_) => self.give_peer(node, PeerInput::Sent { link, messages }),
+            Kind::Tracker(_) => self.give_tracker(TrackerInput::Sent { link, messages }),
             Kind::Puppet(_) => {}
         }
     }
@@ -126,13 +126,13 @@ impl World {
         match (&self.nodes[node.0].kind, packet) {
             (Kind::Puppet(_), packet) => self.puppet_hears(node, link, Heard::Said(packet)),
             (Kind::Client(_), Packet::Peer(message)) => {
-                self.to_peer(node, PeerInput::Message { link, message });
+                self.give_peer(node, PeerInput::Message { link, message });
             }
             (Kind::Client(_), Packet::Tracker(message)) => {
-                self.to_peer(node, PeerInput::Tracker { link, message });
+                self.give_peer(node, PeerInput::Tracker { link, message });
             }
             (Kind::Tracker(_), Packet::Client(message)) => {
-                self.to_tracker(TrackerInput::Message { link, message });
+                self.give_tracker(TrackerInput::Message { link, message });
             }
             (Kind::Client(_) | Kind::Tracker(_), packet) => self.refuse(node, link, &packet),
         }
@@ -162,7 +162,7 @@ impl World {
                 *client.received.entry(from).or_default() += 1;
                 self.pieces_delivered += 1;
                 let extent = Extent { file, piece: bytes.piece, len: bytes.len };
-                self.to_peer(node, PeerInput::Block { link, extent, slot });
+                self.give_peer(node, PeerInput::Block { link, extent, slot });
             }
             Some(None) => {}
             None => self.close(node, link, Some(Violation::UnrequestedData)),
@@ -209,8 +209,8 @@ impl World {
         let Some(node) = listener else { return };
         self.stop_transfers(node, Some(link));
         match &self.nodes[node.0].kind {
-            Kind::Client(_) => self.to_peer(node, PeerInput::LinkDown { link }),
-            Kind::Tracker(_) => self.to_tracker(TrackerInput::LinkDown { link }),
+            Kind::Client(_) => self.give_peer(node, PeerInput::LinkDown { link }),
+            Kind::Tracker(_) => self.give_tracker(TrackerInput::LinkDown { link }),
             Kind::Puppet(_) => self.puppet_hears(node, link, Heard::Down(None)),
         }
     }

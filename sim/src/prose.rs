@@ -190,7 +190,7 @@ impl World {
         let node = self.client_mut(client);
         node.last_command += 1;
         let id = CommandId(node.last_command);
-        self.to_peer(client, engine::peer::io::Input::Command { id, command });
+        self.give_peer(client, engine::peer::io::Input::Command { id, command });
         id
     }
 

@@ -255,8 +255,8 @@ impl World {
             return self.arm(id);
         }
         match &node.kind {
-            Kind::Client(_) => self.to_peer(id, PeerInput::Wake),
-            Kind::Tracker(_) => self.to_tracker(TrackerInput::Wake),
+            Kind::Client(_) => self.give_peer(id, PeerInput::Wake),
+            Kind::Tracker(_) => self.give_tracker(TrackerInput::Wake),
             Kind::Puppet(_) => {}
         }
         let next = self.nodes[id.0].next_wakeup();
@@ -264,7 +264,7 @@ impl World {
     }
 
     /// Gives a client's machine an input, and does what it says.
-    pub(crate) fn to_peer(&mut self, id: NodeId, input: PeerInput) {
+    pub(crate) fn give_peer(&mut self, id: NodeId, input: PeerInput) {
         let (now, checks) = (self.now, self.checks);
         let Kind::Client(client) = &mut self.nodes[id.0].kind else { unreachable!("{id:?} is no client") };
         let Some(machine) = &mut client.machine else { return };
@@ -283,7 +283,7 @@ impl World {
     }
 
     /// Gives the tracker's machine an input, and does what it says.
-    pub(crate) fn to_tracker(&mut self, input: TrackerInput) {
+    pub(crate) fn give_tracker(&mut self, input: TrackerInput) {
         let (now, checks) = (self.now, self.checks);
         let Kind::Tracker(tracker) = &mut self.nodes[TRACKER.0].kind else { unreachable!("it is the first") };
         let Some(machine) = &mut tracker.machine else { return };

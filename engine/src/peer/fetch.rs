@@ -655,11 +655,12 @@ fn want_again(file: &mut File, piece: u32) {
     let Some(download) = file.download_mut() else { return };
     let over =
         download.flights.get(&piece).is_none_or(|flight| flight.sources.is_empty() && flight.arrived == 0);
-    if over && !file.held.has(piece) {
-        if let Some(download) = file.download_mut() {
-            download.flights.remove(&piece);
-            download.picker.insert(piece);
-        }
+    if over
+        && !file.held.has(piece)
+        && let Some(download) = file.download_mut()
+    {
+        download.flights.remove(&piece);
+        download.picker.insert(piece);
     }
     for neighbour in file.neighbours.values_mut().filter(|neighbour| neighbour.have.has(piece)) {
         neighbour.fruitless = false;

@@ -3,7 +3,7 @@
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 
-use super::io::{Action, Work};
+use super::io::{Action, Stamp, Work};
 use super::turn::Turn;
 use crate::id::{ChainingValue, CommandId, FileId, JobId, LinkId, Salt, Slot};
 use crate::limits::JOBS_MAX;
@@ -23,14 +23,14 @@ pub(super) enum Job {
     Recall { id: CommandId, user: UserName },
     /// A line struck from the client's memory, which nobody waits for.
     Memory,
-    /// A share, written down before the person is told that it is one.
-    RememberShare { id: CommandId, content: Content },
+    /// A share, written down before it is opened.
+    RememberShare { id: CommandId, file: FileId, stamp: Stamp },
     /// A download, written down before the person is told that it began.
     RememberPart { id: CommandId, content: Content, held: u32 },
     /// A finished download, written down as a share before it is reported.
     RememberFinished { file: FileId },
-    /// A share, looked at before it is served.
-    OpenShare { file: FileId },
+    /// A share, looked at before it is served; the command, if a person waits.
+    OpenShare { file: FileId, id: Option<CommandId> },
     /// A partial file, opened for a download; whether an earlier one goes on.
     OpenPart { file: FileId, id: CommandId, resume: bool },
     /// The digests of a piece that arrived.
@@ -41,8 +41,8 @@ pub(super) enum Job {
     Sync,
     /// A complete file, on its way to its name.
     Finish { file: FileId },
-    /// A file that is no longer needed.
-    Close,
+    /// A file that is no longer needed, at this place.
+    Close { place: Place },
     /// A piece for somebody else: see the uploads.
     Send,
 }

@@ -30,7 +30,7 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::id::{CommandId, DeviceId, DialId, FileId, JobId, LinkId, Slot};
 use crate::limits::{IDLE, LINK_CREDIT, SLOTS, SWEEP};
-use crate::name::{GroupName, UserName};
+use crate::name::{GroupName, Place, UserName};
 use crate::seed::{Purpose as Stream, Seed};
 use crate::time::{Span, Time};
 use crate::violation::Violation;
@@ -38,12 +38,13 @@ use crate::wire::peer::PeerMessage;
 use crate::wire::tracker::Notice;
 use alarm::{Alarm, Alarms};
 use file::{Files, Key};
-use io::{Action, Config, Input, Outcome, Stamp};
+use io::{Action, Config, Input, Outcome};
 use jobs::{Job, Jobs};
 use leaving::Departure;
 use link::Links;
 use serve::Uploads;
 use session::Session;
+use share::{ToOpen, Wanted};
 use turn::Turn;
 
 /// How often something is said on quiet links: three times in the time after which they count as dead.
@@ -69,8 +70,11 @@ pub struct Peer {
     news_after_login: Vec<Notice>,
     files: Files,
     /// Shares to be looked at before they are served, and how many are being looked at.
-    to_open: VecDeque<(FileId, Stamp)>,
+    to_open: VecDeque<ToOpen>,
     opening: usize,
+    /// Places whose files are being closed, and downloads that wait for that.
+    closing: Vec<Place>,
+    after_closing: Vec<Wanted>,
     /// Files of which the tracker must hear soon.
     to_announce: Vec<FileId>,
     /// Devices that the tracker called a member's, by group.
@@ -112,6 +116,8 @@ impl Peer {
             files: Files::default(),
             to_open: VecDeque::new(),
             opening: 0,
+            closing: Vec::new(),
+            after_closing: Vec::new(),
             to_announce: Vec::new(),
             members: BTreeMap::new(),
             links: Links::default(),
@@ -163,7 +169,7 @@ impl Peer {
             Input::LinkDown { link } => self.drop_link(link, turn),
             Input::Message { link, message } => self.message(link, message, turn),
             Input::Tracker { link, message } if self.session.is_link(link) => {
-                self.from_tracker(message, turn)
+                self.from_tracker(message, turn);
             }
             Input::Tracker { .. } => {}
             Input::Sent { link, messages } => self.refund(link, messages),
@@ -185,21 +191,22 @@ impl Peer {
     fn done(&mut self, id: JobId, outcome: Outcome, turn: &mut Turn<'_>) {
         match self.jobs.end(id, turn) {
             job @ (Job::KeyForAccount { .. } | Job::KeyForLogin { .. }) => {
-                self.key_derived(job, outcome, turn)
+                self.key_derived(job, outcome, turn);
             }
             job @ Job::Survey { .. } => self.surveyed(job, outcome, turn),
             Job::Recall { id, user } => self.recalled(id, &user, outcome, turn),
             job @ (Job::RememberShare { .. } | Job::RememberPart { .. } | Job::RememberFinished { .. }) => {
                 self.remembered(job, &outcome, turn);
             }
-            Job::OpenShare { file } => self.share_opened(file, outcome, turn),
+            Job::OpenShare { file, id } => self.share_opened(file, id, outcome, turn),
             Job::OpenPart { file, id, resume } => self.part_opened(file, (id, resume), outcome, turn),
             Job::Hash { extent, slot, link } => self.hashed((extent, slot, link), outcome, turn),
             Job::Write { extent, slot, link, cv } => self.written((extent, slot, link), cv, outcome, turn),
             Job::Finish { file } => self.finished(file, outcome, turn),
             Job::Send => self.sent(id, outcome, turn),
             // A checkpoint that finds the disk full is made up for by the next; the shell ends the process if a sync fails otherwise.
-            Job::Memory | Job::Sync | Job::Close => {}
+            Job::Memory | Job::Sync => {}
+            Job::Close { place } => self.closed(&place, turn),
         }
         self.exit_when_idle(turn);
     }
@@ -211,7 +218,8 @@ impl Peer {
         }
         if self.alarms.take(Alarm::Haves, now) {
             self.tell_news(turn);
-            let fresh = core::mem::take(&mut self.to_announce);
+            let mut fresh = core::mem::take(&mut self.to_announce);
+            fresh.retain(|id| self.files.get(*id).is_some_and(|file| file.announced.is_none()));
             self.announce(&fresh, true, turn);
         }
         if self.alarms.take(Alarm::KeepAlive, now) {

@@ -66,13 +66,13 @@ impl Peer {
     /// The tracker names peers of a file.
     pub(super) fn swarm(
         &mut self,
-        key: Key,
+        key: &Key,
         peers: Vec<PeerInfo>,
         seeders: u32,
         leechers: u32,
         turn: &mut Turn<'_>,
     ) {
-        let Some(id) = self.files.find(&key).map(|(id, _)| id) else { return };
+        let Some(id) = self.files.find(key).map(|(id, _)| id) else { return };
         if let Some(file) = self.files.get_mut(id) {
             file.swarm = Some((seeders, leechers, turn.now));
         }

@@ -63,7 +63,7 @@ impl Peer {
             Command::Quit { when } => self.leave(id, when, true, turn),
             Command::UploadFile { group, name, place } => self.upload(id, group, name, place, turn),
             Command::DownloadFile { group, name, place, named } => {
-                self.fetch(id, group, name, (place, named), turn)
+                self.fetch(id, group, name, (place, named), turn);
             }
             Command::ShowDownloads => {
                 let rows = self.download_rows(turn);
@@ -281,11 +281,11 @@ impl Peer {
     }
 
     fn wait(&mut self, id: CommandId, file: Option<(GroupName, FileName)>, turn: &mut Turn<'_>) {
-        if let Some(key) = &file {
-            if self.files.find(key).and_then(|(_, file)| file.download_state()).is_none() {
-                let refusal = Refusal::NotDownloading(key.0.clone(), key.1.clone());
-                return self.reply(id, Err(refusal), turn);
-            }
+        if let Some(key) = &file
+            && self.files.find(key).and_then(|(_, file)| file.download_state()).is_none()
+        {
+            let refusal = Refusal::NotDownloading(key.0.clone(), key.1.clone());
+            return self.reply(id, Err(refusal), turn);
         }
         self.waits.push((id, file));
         self.settle_waits(turn);

@@ -201,6 +201,7 @@ const fn index(len: usize) -> u32 {
 }
 
 #[cfg(test)]
+#[expect(clippy::cast_possible_truncation, reason = "small numbers")]
 mod tests {
     use super::*;
     use crate::id::LinkId;
@@ -251,10 +252,8 @@ mod tests {
             let mut seeders = 0;
             for op in ops {
                 match op {
-                    Op::Have(link, piece) if piece < len => {
-                        if holders.entry(LinkId(link)).or_default().insert(piece) {
-                            picker.increment(piece);
-                        }
+                    Op::Have(link, piece) if piece < len && holders.entry(LinkId(link)).or_default().insert(piece) => {
+                        picker.increment(piece);
                     }
                     Op::Leave(link) => {
                         for piece in holders.remove(&LinkId(link)).unwrap_or_default() {

@@ -85,7 +85,7 @@ impl Peer {
             Purpose::FileInfo { id, group } => self.file_info(id, group, answer, turn),
             Purpose::Download { id, group, place, named } => match answer {
                 Ok(Answer::File { row, .. }) => {
-                    self.begin_download(id, (group, row.name), row.content, (place, named), turn)
+                    self.begin_download(id, (group, row.name), row.content, (place, named), turn);
                 }
                 other => self.reply(id, other.map(|_| Reply::Done), turn),
             },

@@ -33,7 +33,7 @@ impl Meter {
     pub(super) fn add(&mut self, now: Time, bytes: u64) {
         self.began.get_or_insert(now);
         self.advance(now);
-        self.buckets[self.second as usize % BUCKETS] += bytes;
+        self.buckets[bucket(self.second)] += bytes;
     }
 
     /// Bytes a second, over at most [`BUCKETS`] seconds.
@@ -47,7 +47,7 @@ impl Meter {
     fn advance(&mut self, now: Time) {
         let second = now.0 / 1_000_000;
         for passed in (self.second + 1..=second).take(BUCKETS) {
-            self.buckets[passed as usize % BUCKETS] = 0;
+            self.buckets[bucket(passed)] = 0;
         }
         // Beyond a whole turn every bucket is empty; the one of this very second must be, too.
         if second > self.second + BUCKETS as u64 {
@@ -55,6 +55,12 @@ impl Meter {
         }
         self.second = self.second.max(second);
     }
+}
+
+/// Where the bytes of a second are counted.
+#[expect(clippy::cast_possible_truncation, reason = "below BUCKETS")]
+const fn bucket(second: u64) -> usize {
+    (second % BUCKETS as u64) as usize
 }
 
 #[cfg(test)]

@@ -244,6 +244,7 @@ impl Peer {
         link.is_some()
     }
 
+    #[expect(clippy::wrong_self_convention, reason = "it takes in what comes from the tracker")]
     pub(super) fn from_tracker(&mut self, message: TrackerMessage, turn: &mut Turn<'_>) {
         if let State::Up(up) = &mut self.session.state {
             up.heard = turn.now;
@@ -255,7 +256,7 @@ impl Peer {
                 self.send_requests(turn);
             }
             TrackerMessage::Swarm { group, name, peers, seeders, leechers } => {
-                self.swarm((group, name), peers.into_vec(), seeders, leechers, turn);
+                self.swarm(&(group, name), peers.into_vec(), seeders, leechers, turn);
             }
             TrackerMessage::NotListed { group, name } => self.not_listed(&(group, name), turn),
             TrackerMessage::Notice(notice) => turn.tell(News::Notice(notice)),

@@ -18,6 +18,24 @@ use crate::name::Place;
 use crate::piece::{self, Content, Hashes};
 use crate::refusal::{DiskError, Refusal};
 
+/// A share that is to be looked at before it is served.
+#[derive(Debug)]
+pub(super) struct ToOpen {
+    file: FileId,
+    stamp: Stamp,
+    /// The command that waits for it, if one does.
+    command: Option<CommandId>,
+}
+
+/// A download that waits until an earlier one of the same place is closed.
+#[derive(Debug)]
+pub(super) struct Wanted {
+    id: CommandId,
+    key: Key,
+    content: Content,
+    place: Place,
+}
+
 impl Peer {
     /// A surveyed file is listed: serve it, and write it down.
     pub(super) fn begin_share(
@@ -36,42 +54,87 @@ impl Peer {
         }
         let Survey { content, hashes, stamp } = survey;
         let file = self.files.insert(key, content, place);
-        self.resume_share(file, stamp, hashes.clone(), turn);
+        self.hold_all(file, hashes.clone());
         let entry =
             self.files.get(file).and_then(|file| self.entry(file, EntryState::Shared { stamp, hashes }));
         if let Some(entry) = entry {
-            self.jobs.start(Job::RememberShare { id, content }, Work::Remember(Box::new(entry)), turn);
+            self.jobs.start(Job::RememberShare { id, file, stamp }, Work::Remember(Box::new(entry)), turn);
         }
+    }
+
+    /// A complete file is here, with these hashes.
+    fn hold_all(&mut self, id: FileId, hashes: Hashes) {
+        let Some(file) = self.files.get_mut(id) else { return };
+        file.held = Bitfield::full(file.content.size.pieces());
+        file.hashes = Some(hashes);
     }
 
     /// Looks at a shared file before it is served.
     pub(super) fn resume_share(&mut self, id: FileId, stamp: Stamp, hashes: Hashes, turn: &mut Turn<'_>) {
-        let Some(file) = self.files.get_mut(id) else { return };
-        file.held = Bitfield::full(file.content.size.pieces());
-        file.hashes = Some(hashes);
-        self.to_open.push_back((id, stamp));
+        self.hold_all(id, hashes);
+        self.to_open.push_back(ToOpen { file: id, stamp, command: None });
         self.open_shares(turn);
     }
 
     /// Opens shares, a few at a time.
     pub(super) fn open_shares(&mut self, turn: &mut Turn<'_>) {
         while self.opening < OPENING_MAX {
-            let Some((id, stamp)) = self.to_open.pop_front() else { return };
-            let Some(place) = self.files.get(id).map(|file| file.place.clone()) else { continue };
-            self.opening += 1;
-            self.jobs.start(Job::OpenShare { file: id }, Work::OpenShare { file: id, place, stamp }, turn);
+            let Some(ToOpen { file, stamp, command }) = self.to_open.pop_front() else { return };
+            match self.files.get(file).map(|file| file.place.clone()) {
+                Some(place) => {
+                    self.opening += 1;
+                    self.jobs.start(
+                        Job::OpenShare { file, id: command },
+                        Work::OpenShare { file, place, stamp },
+                        turn,
+                    );
+                }
+                None => self.share_answered(command, Err(Refusal::SessionEnded), turn),
+            }
         }
     }
 
-    pub(super) fn share_opened(&mut self, id: FileId, outcome: Outcome, turn: &mut Turn<'_>) {
+    pub(super) fn share_opened(
+        &mut self,
+        id: FileId,
+        command: Option<CommandId>,
+        outcome: Outcome,
+        turn: &mut Turn<'_>,
+    ) {
         self.opening -= 1;
         self.open_shares(turn);
-        let opening = self.files.get(id).is_some_and(|file| matches!(file.phase, Phase::Opening));
-        match outcome {
-            Outcome::Done if opening => self.complete(id, turn),
-            Outcome::Done => self.close_file(id, turn),
-            Outcome::Failed(why) => self.lose_share(id, why, turn),
-            other => unreachable!("opening a share does not end in {other:?}"),
+        let content =
+            self.files.get(id).filter(|file| matches!(file.phase, Phase::Opening)).map(|file| file.content);
+        match (outcome, content) {
+            (Outcome::Done, Some(content)) => {
+                self.complete(id, turn);
+                if command.is_some() {
+                    // What the person asks next comes to the tracker after this.
+                    self.announce(&[id], true, turn);
+                }
+                self.share_answered(command, Ok(Reply::Shared { content }), turn);
+            }
+            (Outcome::Done, None) => {
+                self.jobs.start(Job::Memory, Work::CloseFile { file: id }, turn);
+                self.share_answered(command, Err(Refusal::SessionEnded), turn);
+            }
+            (Outcome::Failed(why), _) => {
+                self.share_answered(command, Err(Refusal::Disk(why.clone())), turn);
+                self.lose_share(id, why, turn);
+            }
+            (other, _) => unreachable!("opening a share does not end in {other:?}"),
+        }
+    }
+
+    /// Answers whoever waits for a share, if anybody does.
+    fn share_answered(
+        &mut self,
+        command: Option<CommandId>,
+        reply: Result<Reply, Refusal>,
+        turn: &mut Turn<'_>,
+    ) {
+        if let Some(id) = command {
+            self.reply(id, reply, turn);
         }
     }
 
@@ -123,6 +186,9 @@ impl Peer {
         let earlier_place = earlier.map(|file| file.place.clone());
         let place = if named { place } else { earlier_place.clone().unwrap_or(place) };
         let resume = earlier_place.as_ref() == Some(&place);
+        if self.closing.contains(&place) {
+            return self.after_closing.push(Wanted { id, key, content, place });
+        }
         let hashes = content.hashes;
         let file = self.files.insert(key, content, place.clone());
         if let Some(new) = self.files.get_mut(file) {
@@ -162,7 +228,7 @@ impl Peer {
     ) {
         let Some(file) = self.files.get_mut(id).filter(|file| matches!(file.phase, Phase::Opening)) else {
             // The session ended meanwhile.
-            self.close_file(id, turn);
+            self.jobs.start(Job::Memory, Work::CloseFile { file: id }, turn);
             return self.reply(command, Err(Refusal::SessionEnded), turn);
         };
         let values: BTreeMap<u32, ChainingValue> =
@@ -213,7 +279,7 @@ impl Peer {
     /// The complete file stands under its name. It becomes a share once that is written down.
     fn remember_finished(&mut self, id: FileId, stamp: Stamp, turn: &mut Turn<'_>) {
         let Some(file) = self.files.get(id).filter(|file| matches!(file.phase, Phase::Finishing)) else {
-            return self.close_file(id, turn);
+            return;
         };
         let Some(hashes) = file.hashes.clone() else { return };
         if let Some(entry) = self.entry(file, EntryState::Shared { stamp, hashes }) {
@@ -226,7 +292,16 @@ impl Peer {
         let failed = if let Outcome::Failed(why) = outcome { Some(why.clone()) } else { None };
         let told = |reply| failed.clone().map_or(Ok(reply), |why| Err(Refusal::Disk(why)));
         match job {
-            Job::RememberShare { id, content } => self.reply(id, told(Reply::Shared { content }), turn),
+            Job::RememberShare { id, file, stamp } => match failed {
+                None => {
+                    self.to_open.push_back(ToOpen { file, stamp, command: Some(id) });
+                    self.open_shares(turn);
+                }
+                Some(why) => {
+                    self.files.remove(file);
+                    self.reply(id, Err(Refusal::Disk(why)), turn);
+                }
+            },
             Job::RememberPart { id, content, held } => {
                 self.reply(id, told(Reply::Downloading { content, held }), turn);
             }
@@ -243,6 +318,7 @@ impl Peer {
             return;
         }
         self.complete(id, turn);
+        self.announce(&[id], true, turn);
         let Some(file) = self.files.get_mut(id) else { return };
         let Some(fetched) = &mut file.fetched else { return };
         let took = turn.now.since(fetched.began);
@@ -301,6 +377,18 @@ impl Peer {
     }
 
     fn close_file(&mut self, id: FileId, turn: &mut Turn<'_>) {
-        self.jobs.start(Job::Close, Work::CloseFile { file: id }, turn);
+        let Some(place) = self.files.get(id).map(|file| file.place.clone()) else { return };
+        self.closing.push(place.clone());
+        self.jobs.start(Job::Close { place }, Work::CloseFile { file: id }, turn);
+    }
+
+    /// A file is closed: a download to the same place that waited for it can begin.
+    pub(super) fn closed(&mut self, place: &Place, turn: &mut Turn<'_>) {
+        if let Some(at) = self.closing.iter().position(|closing| closing == place) {
+            self.closing.swap_remove(at);
+        }
+        for Wanted { id, key, content, place } in core::mem::take(&mut self.after_closing) {
+            self.begin_download(id, key, content, (place, true), turn);
+        }
     }
 }

@@ -65,10 +65,10 @@ impl Sessions {
 
     pub(super) fn close(&mut self, link: LinkId) {
         self.set_user(link, None);
-        if let Some(client) = self.links.remove(&link) {
-            if self.by_device.get(&client.device) == Some(&link) {
-                self.by_device.remove(&client.device);
-            }
+        if let Some(client) = self.links.remove(&link)
+            && self.by_device.get(&client.device) == Some(&link)
+        {
+            self.by_device.remove(&client.device);
         }
     }
 
@@ -97,12 +97,12 @@ impl Sessions {
     /// Begins or ends the session on a link.
     pub(super) fn set_user(&mut self, link: LinkId, user: Option<UserName>) {
         let Some(client) = self.links.get_mut(&link) else { return };
-        if let Some(old) = core::mem::replace(&mut client.user, user.clone()) {
-            if let Some(links) = self.by_user.get_mut(&old) {
-                links.remove(&link);
-                if links.is_empty() {
-                    self.by_user.remove(&old);
-                }
+        if let Some(old) = core::mem::replace(&mut client.user, user.clone())
+            && let Some(links) = self.by_user.get_mut(&old)
+        {
+            links.remove(&link);
+            if links.is_empty() {
+                self.by_user.remove(&old);
             }
         }
         if let Some(user) = user {

@@ -51,10 +51,11 @@ impl Devices {
     }
 
     fn touch(&mut self, index: u64, id: DeviceId) -> &mut Device {
-        if !self.by_id.contains_key(&id) && self.by_id.len() >= DEVICES_MAX {
-            if let Some((_, oldest)) = self.by_use.pop_first() {
-                self.by_id.remove(&oldest);
-            }
+        if !self.by_id.contains_key(&id)
+            && self.by_id.len() >= DEVICES_MAX
+            && let Some((_, oldest)) = self.by_use.pop_first()
+        {
+            self.by_id.remove(&oldest);
         }
         let device = self.by_id.entry(id).or_default();
         self.by_use.remove(&device.used);
