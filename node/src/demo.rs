@@ -20,7 +20,7 @@ use smol::Timer;
 
 use crate::client::{Client, Options as ClientOptions};
 use crate::exit::{Exit, Failure};
-use crate::repl::text::{size, table, Align};
+use crate::repl::text::{Align, size, table};
 use crate::tracker::embedded::Embedded;
 
 /// How often progress is shown.
@@ -68,7 +68,8 @@ pub fn main(options: &Options) -> Result<Exit, Failure> {
     let tracker = Embedded::start(&folder.path().join("tracker"))?;
     let result = smol::block_on(share(options, folder.path(), &file, tracker.address()));
     tracker.quit()?;
-    let removed = folder.close().map_err(|error| Failure::broken(&format!("the temporary folder stays: {error}")));
+    let removed =
+        folder.close().map_err(|error| Failure::broken(&format!("the temporary folder stays: {error}")));
     let exit = result?;
     removed.map(|()| exit)
 }
@@ -98,17 +99,23 @@ fn make_file(folder: &Path, size_mib: u64) -> Result<PathBuf, Failure> {
 async fn share(options: &Options, folder: &Path, file: &Path, tracker: SocketAddr) -> Result<Exit, Failure> {
     let group = GroupName::new("demo").map_err(|error| Failure::broken(&error))?;
     let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    let name = FileName::new(name).map_err(|error| Failure::usage(&format!("{}: {error}", file.display())))?;
+    let name =
+        FileName::new(name).map_err(|error| Failure::usage(&format!("{}: {error}", file.display())))?;
     let seeder = member(options, folder, "seeder", tracker).await?;
     say(&seeder, Command::CreateGroup { group: group.clone() }).await?;
     let leechers = leechers(options, folder, tracker, &seeder, &group).await?;
     let place = Place(file.as_os_str().as_bytes().into());
-    let shared = say(&seeder, Command::UploadFile { group: group.clone(), name: name.clone(), place }).await?;
+    let shared =
+        say(&seeder, Command::UploadFile { group: group.clone(), name: name.clone(), place }).await?;
     let Reply::Shared { content } = shared else { return Err(Failure::broken("the file was not shared")) };
     let bytes = content.size.bytes();
     print(&format!(
         "{} shares {name}: {}, {} pieces; {} leechers fetch it, choosing by {}\n",
-        "seeder", size(bytes), content.size.pieces(), leechers.len(), options.strategy
+        "seeder",
+        size(bytes),
+        content.size.pieces(),
+        leechers.len(),
+        options.strategy
     ))?;
     let started = Instant::now();
     for leecher in &leechers {
@@ -129,7 +136,12 @@ async fn share(options: &Options, folder: &Path, file: &Path, tracker: SocketAdd
 }
 
 /// Starts a client and logs in as a new user.
-async fn member(options: &Options, folder: &Path, name: &str, tracker: SocketAddr) -> Result<Client, Failure> {
+async fn member(
+    options: &Options,
+    folder: &Path,
+    name: &str,
+    tracker: SocketAddr,
+) -> Result<Client, Failure> {
     let client = Client::start(ClientOptions {
         listen: SocketAddr::from(([127, 0, 0, 1], 0)),
         trackers: vec![tracker],
@@ -190,7 +202,9 @@ async fn completion(leecher: &Leecher) -> Result<Outcome, Failure> {
                 return Err(Failure::broken(&format!("the download of {} failed: {why}", leecher.name)));
             }
             Ok(_) => {}
-            Err(_) => return Err(Failure::broken(&format!("{} ended before its download did", leecher.name))),
+            Err(_) => {
+                return Err(Failure::broken(&format!("{} ended before its download did", leecher.name)));
+            }
         }
     }
 }
@@ -212,12 +226,18 @@ async fn show_progress<T>(leechers: &[Leecher]) -> Result<T, Failure> {
         .collect();
     loop {
         for (leecher, bar) in &lines {
-            let Reply::Downloads(rows) = say(&leecher.client, Command::ShowDownloads).await? else { continue };
+            let Reply::Downloads(rows) = say(&leecher.client, Command::ShowDownloads).await? else {
+                continue;
+            };
             for row in rows {
                 bar.set_length(row.content.size.bytes());
                 bar.set_position(row.bytes);
                 let done = row.state == DownloadState::Complete;
-                bar.set_message(if done { "complete".to_owned() } else { format!("{}/s from {} peers", size(row.rate), row.peers) });
+                bar.set_message(if done {
+                    "complete".to_owned()
+                } else {
+                    format!("{}/s from {} peers", size(row.rate), row.peers)
+                });
             }
         }
         Timer::after(LOOK).await;
@@ -226,7 +246,10 @@ async fn show_progress<T>(leechers: &[Leecher]) -> Result<T, Failure> {
 
 /// Whether each copy is, byte for byte, the original.
 fn compare(original: &Path, leechers: &[Leecher]) -> Result<Vec<bool>, Failure> {
-    leechers.iter().map(|leecher| same_bytes(original, &leecher.copy).map_err(|error| failed(&leecher.copy, &error))).collect()
+    leechers
+        .iter()
+        .map(|leecher| same_bytes(original, &leecher.copy).map_err(|error| failed(&leecher.copy, &error)))
+        .collect()
 }
 
 fn same_bytes(one: &Path, other: &Path) -> io::Result<bool> {
@@ -280,7 +303,13 @@ fn report(leechers: &[Leecher], outcomes: &[Outcome], identical: &[bool], bytes:
 fn summary(identical: &[bool], bytes: u64, took: Duration) -> String {
     let same = identical.iter().filter(|same| **same).count();
     let all = bytes * identical.len() as u64;
-    format!("{same} of {} copies identical; {} in {:.2} s, {} in all\n", identical.len(), size(all), took.as_secs_f64(), rate(all, took))
+    format!(
+        "{same} of {} copies identical; {} in {:.2} s, {} in all\n",
+        identical.len(),
+        size(all),
+        took.as_secs_f64(),
+        rate(all, took)
+    )
 }
 
 fn rate(bytes: u64, took: Duration) -> String {
@@ -291,5 +320,7 @@ fn rate(bytes: u64, took: Duration) -> String {
 /// Prints on standard output.
 fn print(text: &str) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
-    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|error| Failure::broken(&format!("standard output: {error}")))
+    out.write_all(text.as_bytes())
+        .and_then(|()| out.flush())
+        .map_err(|error| Failure::broken(&format!("standard output: {error}")))
 }

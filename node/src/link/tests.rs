@@ -28,7 +28,8 @@ impl End {
     fn new(channel: Channel) -> End {
         let slots = Arc::new(Slots::default());
         let watchdog = Watchdog::stopped();
-        let (into, events) = async_channel::bounded(1);
+        // Room for all that happens while a test looks at the other end.
+        let (into, events) = async_channel::bounded(256);
         let link = Link::start(LinkId(1), channel, Some(&slots), &watchdog, into, |_, event| event);
         End { link, events, slots, watchdog }
     }

@@ -11,7 +11,7 @@ use engine::wire::list::List;
 use engine::wire::peer::PeerMessage;
 
 use crate::harness::content::assert_same;
-use crate::harness::member::{Deed, FILE, Shared, Stage, serve};
+use crate::harness::member::{Deed, FILE, Shared, Stage, open_as_member, serve};
 use crate::harness::wire::Link;
 use crate::harness::world::group;
 use crate::harness::{Client, Content, Member, World};
@@ -236,8 +236,7 @@ fn a_downloader_that_asks_for_pieces_without_a_slot_is_dropped() {
     // Ann and mallory.
     trial.ann.wait_seeders("physics", 2);
     let mut link = trial.mallory.dial(trial.ann.address());
-    link.send(&trial.file.open(0)).unwrap();
-    assert!(matches!(link.peer_message(), Some(PeerMessage::Open(_))));
+    open_as_member(&mut link, &trial.file);
     link.send(&PeerMessage::Request { file: FILE, piece: 0 }).unwrap();
     link.wait_closed();
     trial.bob.ok("wait");

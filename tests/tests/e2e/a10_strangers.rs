@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use engine::wire::peer::PeerMessage;
 
-use crate::harness::member::{FILE, Shared};
+use crate::harness::member::{FILE, Shared, open_as_member};
 use crate::harness::wire::Frame;
 use crate::harness::{Client, Content, Member, World};
 
@@ -78,7 +78,8 @@ fn an_asker_who_waits_to_be_accepted_gets_nothing_and_a_member_does() {
     let mut eve = Member::log_in(&world, "eve");
     assert_eq!(answer(&eve, address, &file), Some(PeerMessage::Decline { file: FILE }));
     eve.join("physics", &mut ann);
-    assert!(matches!(answer(&eve, address, &file), Some(PeerMessage::Open(_))));
+    let mut link = eve.dial(address);
+    open_as_member(&mut link, &file);
 }
 
 #[test]
@@ -87,10 +88,7 @@ fn a_removed_member_gets_no_more_bytes() {
     let mut eve = Member::log_in(&world, "eve");
     eve.join("physics", &mut ann);
     let mut link = eve.dial(address);
-    link.send(&file.open(0)).unwrap();
-    let got = link.peer_message();
-    ann.ok("help");
-    let Some(PeerMessage::Open(open)) = got else { panic!("a member is served {got:?} {}", ann.process.transcript()) };
+    let open = open_as_member(&mut link, &file);
     assert_eq!(open.count, file.content.pieces());
     link.send(&PeerMessage::Ask { file: FILE }).unwrap();
     assert!(matches!(link.peer_message(), Some(PeerMessage::Grant { .. })));

@@ -138,6 +138,25 @@ impl Shared {
     }
 }
 
+/// Opens `file` as somebody who holds nothing of it, and waits until the other side has opened it, too. At first it declines, as it would
+/// with anybody; once the tracker has told it who we are, it opens the file by itself, and that wants an answer.
+pub(crate) fn open_as_member(link: &mut Link, file: &Shared) -> Open {
+    link.send(&file.open(0)).unwrap();
+    let mut declined = false;
+    loop {
+        match link.peer_message() {
+            Some(PeerMessage::Open(open)) => {
+                if declined {
+                    link.send(&file.open(0)).unwrap();
+                }
+                return *open;
+            }
+            Some(PeerMessage::Decline { .. }) => declined = true,
+            other => panic!("a member is served, not told {other:?}"),
+        }
+    }
+}
+
 /// What a peer that fetches has come to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stage {
