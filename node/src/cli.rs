@@ -74,7 +74,7 @@ pub(crate) struct TrackerArgs {
     /// Which line of the list this tracker is, counted from 1
     #[arg(value_name = "TRACKER_NO")]
     number: usize,
-    /// Where this tracker keeps its state [default: $XDG_DATA_HOME/group-sharing/tracker-<TRACKER_NO>]
+    /// Where this tracker keeps its state [default: $XDG_DATA_HOME/group-sharing/tracker-NO]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
 }
@@ -98,7 +98,7 @@ pub(crate) struct ClientArgs {
     #[arg(value_name = "TRACKER_INFO")]
     list: PathBuf,
     /// Where this client keeps its state; each client that runs at the same time needs its own [default:
-    /// $XDG_DATA_HOME/group-sharing/client-<IP>-<PORT>]
+    /// $XDG_DATA_HOME/group-sharing/client-IP-PORT]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
     /// Run this command instead of reading commands; may be given several times
