@@ -190,5 +190,6 @@ pub const GRANT_PATIENCE: Span = Span::from_secs(30);
 /// How often a download that waits for room on the disk tries again.
 pub const DISK_RETRY: Span = Span::from_secs(10);
 
-/// Verified pieces after which a partial file is synced: 128 x 512 KiB = 64 MiB.
-pub const PIECES_PER_SYNC: u32 = 128;
+/// Verified pieces after which a partial file is synced: 2,048 x 512 KiB = 1 GiB. After a crash what was written since is read back and
+/// verified, which takes a second or two; a sync more often holds the writes up for as long.
+pub const PIECES_PER_SYNC: u32 = 2_048;
