@@ -195,6 +195,13 @@ impl Peer {
         if !file.is_active() || file.neighbours.contains_key(&link) || file.knocked.contains(&link) {
             return;
         }
+        let group = file.key.0.clone();
+        let Some(device) = self.links.get(link).map(|there| there.device) else { return };
+        if self.member(&group, &device).is_none() {
+            // What the tracker said of it was forgotten in an outage: ask again first.
+            return self.seek_voucher(link, device, (group, id), turn);
+        }
+        let Some(file) = self.files.get_mut(id) else { return };
         file.knocked.push(link);
         if let Some(there) = self.links.get(link) {
             file.candidates.remove(&there.device);
