@@ -137,6 +137,30 @@ fn a_seeder_killed_in_mid_piece_costs_no_more_than_that_piece() {
     assert_eq!(world.received(bob), 64, "nothing came twice");
 }
 
+/// The seeder, another downloader and the tracker die at once, and come back in any order: whom the downloader knew before the outage it has to
+/// ask about again, and must.
+#[test]
+fn a_download_goes_on_after_the_tracker_and_everybody_else_died_at_once() {
+    for seed in 0..24 {
+        let (mut world, alice, others) = swarm(seed, pieces(1, 200), &["bob", "carol"]);
+        let (bob, carol) = (others[0], others[1]);
+        world.fetch(bob, "g", "f");
+        world.fetch(carol, "g", "f");
+        world.until_held(bob, "f", 20);
+        for client in [alice, carol] {
+            world.kill(client);
+        }
+        world.kill_tracker();
+        // Seconds, from none to longer than it takes to dial again.
+        world.advance(Span::from_secs(seed % 12));
+        world.restart_tracker();
+        world.advance(Span::from_secs(seed % 5 * 3));
+        world.restart(alice);
+        world.login(alice, "alice");
+        world.within(Span::from_secs(60), "completion", |world| world.completed(bob, "f").is_some());
+    }
+}
+
 #[test]
 fn a_download_waits_for_a_seeder_and_goes_on_when_one_comes() {
     let (mut world, alice, others) = swarm(7, pieces(1, 64), &["bob"]);
