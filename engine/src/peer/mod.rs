@@ -1,17 +1,22 @@
 //! The peer machine: a client that fetches files from other peers and serves what it holds.
 //!
 //! Where to look: [`command`] is what a person may ask; `person` is where each command begins. `session` and `purpose` talk to a tracker.
-//! `neighbours` finds peers and opens files on links; `fetch` asks for pieces and takes them in; `picker` and [`strategy`] say which piece
-//! and from whom; `serve` gives pieces to others; `share` is the life of a file; `leaving` ends it all.
+//! `members` knows to whom something of a group may be said; `announce` tells the tracker of our files; `neighbours` finds peers and opens
+//! files on links. `hashes`, then `ask`, then `fetch` are the way of a piece, and `stall` looks after what takes too long; `picker` and
+//! [`strategy`] say which piece and from whom. `serve` gives pieces to others; `share` is the life of a file; `leaving` ends it all.
 
 mod alarm;
+mod announce;
+mod ask;
 pub mod command;
 mod fetch;
 mod file;
+mod hashes;
 pub mod io;
 mod jobs;
 mod leaving;
 mod link;
+mod members;
 mod neighbours;
 mod person;
 pub mod picker;
@@ -20,6 +25,7 @@ mod rate;
 mod serve;
 mod session;
 mod share;
+mod stall;
 pub mod strategy;
 mod turn;
 

@@ -1,51 +1,28 @@
 //! Who takes part in a file: from the tracker's word to an open file on a link, and to the end of it.
-//!
-//! Nothing of a group is said to a device that the tracker has not called a member's.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
 use super::alarm::Alarm;
-use super::command::{Failure, News};
-use super::file::{Ended, Key, Neighbour};
+use super::file::{Key, Neighbour};
 use super::io::{Action, Role};
 use super::link::Link;
-use super::purpose::Purpose;
 use super::turn::Turn;
 use super::{KEEP_ALIVE, Peer};
 use crate::bitfield::{Bitfield, pieces_of};
 use crate::id::{DeviceId, DialId, FileId, LinkId};
 use crate::limits::{
-    ANNOUNCE, ANNOUNCES_PER_MESSAGE, BITS_BYTES_PER_MESSAGE, CANDIDATES_MAX, DEVICES_REMEMBERED_MAX,
-    DIALS_MAX, FILES_PER_LINK, HAVE_DELAY, HAVES_PER_MESSAGE, LINK_CREDIT, LINKS_MAX, NEIGHBOURS_WANTED,
-    PIECES_MAX, REDIAL, VOUCHES_PER_LINK,
+    BITS_BYTES_PER_MESSAGE, CANDIDATES_MAX, DEVICES_REMEMBERED_MAX, DIALS_MAX, FILES_PER_LINK, HAVE_DELAY,
+    HAVES_PER_MESSAGE, LINK_CREDIT, LINKS_MAX, NEIGHBOURS_WANTED, PIECES_MAX, REDIAL, VOUCHES_PER_LINK,
 };
-use crate::name::{GroupName, UserName};
 use crate::time::Time;
 use crate::violation::Violation;
 use crate::wire::list::List;
 use crate::wire::peer::{Open, PeerMessage};
-use crate::wire::tracker::{Announce, ClientMessage, PeerInfo, Request, Standing};
+use crate::wire::tracker::PeerInfo;
 
 impl Peer {
-    /// Who is a member's device, as far as the tracker has said.
-    fn member(&self, group: &GroupName, device: &DeviceId) -> Option<&UserName> {
-        self.members.get(group)?.get(device)
-    }
-
-    pub(super) fn note_member(&mut self, group: &GroupName, device: DeviceId, user: UserName) {
-        let known: usize = self.members.values().map(alloc::collections::BTreeMap::len).sum();
-        if known >= DEVICES_REMEMBERED_MAX {
-            // Those with an open file stay; the rest are asked about again when they come.
-            let linked = &self.links.by_device;
-            self.members
-                .values_mut()
-                .for_each(|devices| devices.retain(|device, _| linked.contains_key(device)));
-        }
-        self.members.entry(group.clone()).or_default().insert(device, user);
-    }
-
     /// Says something to a peer; one that does not read what it is told loses its link.
     pub(super) fn send(&mut self, link: LinkId, message: PeerMessage, turn: &mut Turn<'_>) {
         match self.links.get_mut(link) {
@@ -190,7 +167,7 @@ impl Peer {
     }
 
     /// Opens a file on a link, unless that was done.
-    fn knock(&mut self, link: LinkId, id: FileId, turn: &mut Turn<'_>) {
+    pub(super) fn knock(&mut self, link: LinkId, id: FileId, turn: &mut Turn<'_>) {
         let Some(file) = self.files.get_mut(id) else { return };
         if !file.is_active() || file.neighbours.contains_key(&link) || file.knocked.contains(&link) {
             return;
@@ -257,24 +234,6 @@ impl Peer {
         self.seek_voucher(link, device, (open.group, id), turn);
     }
 
-    fn seek_voucher(
-        &mut self,
-        link: LinkId,
-        device: DeviceId,
-        (group, id): (GroupName, FileId),
-        turn: &mut Turn<'_>,
-    ) {
-        let Some(there) = self.links.get_mut(link) else { return };
-        if there.unvouched.len() >= VOUCHES_PER_LINK {
-            return;
-        }
-        let asked = there.unvouched.iter().any(|(other, _)| *other == group);
-        there.unvouched.push((group.clone(), id));
-        if !asked {
-            self.ask(Request::Vouch { group: group.clone(), device }, Purpose::Vouch { group, device }, turn);
-        }
-    }
-
     fn decline(&mut self, link: LinkId, theirs: FileId, turn: &mut Turn<'_>) {
         if let Some(there) = self.links.get_mut(link) {
             there.files.insert(theirs, None);
@@ -313,28 +272,6 @@ impl Peer {
         }
         for link in ended {
             self.say_bye(link, turn);
-        }
-    }
-
-    /// The tracker said whether a device is a member's.
-    pub(super) fn vouched(
-        &mut self,
-        group: &GroupName,
-        device: DeviceId,
-        user: Option<UserName>,
-        turn: &mut Turn<'_>,
-    ) {
-        let link = self.links.by_device.get(&device).copied();
-        let there = link.and_then(|link| self.links.get_mut(link));
-        let waiting = there.map(|there| core::mem::take(&mut there.unvouched)).unwrap_or_default();
-        let (answered, rest): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|(other, _)| other == group);
-        if let Some(there) = link.and_then(|link| self.links.get_mut(link)) {
-            there.unvouched = rest;
-        }
-        let (Some(link), Some(user)) = (link, user) else { return };
-        self.note_member(group, device, user);
-        for (_, id) in answered {
-            self.knock(link, id, turn);
         }
     }
 
@@ -482,150 +419,6 @@ impl Peer {
         self.forget_uploads(link, None, turn);
         self.links.remove(link);
         self.rest_from_dialling(turn.now, device);
-    }
-
-    /// Somebody is no longer a member of a group: nothing more of it goes to their devices.
-    pub(super) fn expelled(&mut self, group: &GroupName, user: &UserName, turn: &mut Turn<'_>) {
-        if self.session.user.as_ref().is_some_and(|session| session.user == *user) {
-            return self.expelled_ourselves(group, turn);
-        }
-        let Some(devices) = self.members.get_mut(group) else { return };
-        let theirs: Vec<DeviceId> =
-            devices.iter().filter(|(_, of)| *of == user).map(|(device, _)| *device).collect();
-        devices.retain(|_, of| of != user);
-        for device in theirs {
-            let link = self.links.by_device.get(&device).copied();
-            let files: Vec<FileId> =
-                self.files.active().filter(|(_, file)| file.key.0 == *group).map(|(id, _)| id).collect();
-            for id in files {
-                if let Some(file) = self.files.get_mut(id) {
-                    file.candidates.remove(&device);
-                }
-                if let Some(link) = link {
-                    self.close_on(link, id, turn);
-                }
-            }
-        }
-    }
-
-    fn expelled_ourselves(&mut self, group: &GroupName, turn: &mut Turn<'_>) {
-        self.members.remove(group);
-        let files: Vec<FileId> =
-            self.files.table.iter().filter(|(_, f)| f.key.0 == *group).map(|(id, _)| *id).collect();
-        for id in files {
-            self.end_or_fail(id, Failure::NotMember, turn);
-        }
-    }
-
-    /// A file that we announced is not listed.
-    pub(super) fn not_listed(&mut self, key: &Key, turn: &mut Turn<'_>) {
-        let Some((id, file)) = self.files.find(key) else { return };
-        if file.is_active() {
-            if file.is_complete() {
-                let (group, name) = key.clone();
-                turn.tell(News::ShareLost {
-                    group,
-                    name,
-                    why: crate::refusal::DiskError::Other("it is no longer listed in the group".into()),
-                });
-            }
-            self.end_or_fail(id, Failure::Unlisted, turn);
-            self.strike_own(key, turn);
-        }
-    }
-
-    pub(super) fn strike_own(&mut self, key: &Key, turn: &mut Turn<'_>) {
-        if let Some(session) = &self.session.user {
-            let user = session.user.clone();
-            self.strike(user, key, turn);
-        }
-    }
-
-    /// This person unlisted a file: the tracker's news of it is no news.
-    pub(super) fn unlisted_by_us(&mut self, key: &Key, turn: &mut Turn<'_>) {
-        if let Some((id, _)) = self.files.find(key).filter(|(_, file)| file.is_active()) {
-            self.end_or_fail(id, Failure::Unlisted, turn);
-            self.strike_own(key, turn);
-        }
-    }
-
-    /// Ends a share quietly, a download as failed.
-    fn end_or_fail(&mut self, id: FileId, why: Failure, turn: &mut Turn<'_>) {
-        match self.files.get(id) {
-            Some(file) if file.is_complete() => self.end_file(id, Ended::Unshared, turn),
-            Some(file) if file.is_active() => self.fail(id, why, turn),
-            _ => {}
-        }
-    }
-
-    /// Tells the tracker how far files are.
-    pub(super) fn announce(&mut self, ids: &[FileId], want_peers: bool, turn: &mut Turn<'_>) {
-        if !self.session.is_ready() || self.session.user.is_none() {
-            return;
-        }
-        for page in ids.chunks(ANNOUNCES_PER_MESSAGE) {
-            let items: Vec<Announce> =
-                page.iter().filter_map(|id| self.announcement(*id, want_peers)).collect();
-            if !self.tell_tracker(ClientMessage::Announce(List::new(items)), turn) {
-                return;
-            }
-            for id in page {
-                if let Some(file) = self.files.get_mut(*id) {
-                    file.announced = Some((file.held.count(), file.held.len() - file.unreachable()));
-                    file.announced_at = turn.now;
-                }
-            }
-        }
-    }
-
-    fn announcement(&self, id: FileId, want_peers: bool) -> Option<Announce> {
-        let file = self.files.get(id)?;
-        let (group, name) = file.key.clone();
-        let state = if file.is_active() {
-            Standing::Active { held: file.held.count(), reachable: file.held.len() - file.unreachable() }
-        } else {
-            Standing::Gone
-        };
-        Some(Announce { group, name, hashes: file.content.hashes, state, want_peers })
-    }
-
-    /// On a new link to a tracker, nothing was announced yet.
-    pub(super) fn announce_afresh(&mut self) {
-        self.files.table.values_mut().for_each(|file| file.announced = None);
-    }
-
-    /// Announces what the tracker does not know yet, and asks for peers where there are few.
-    pub(super) fn announce_due(&mut self, turn: &mut Turn<'_>) {
-        let mut fresh = Vec::new();
-        let mut changed = Vec::new();
-        for (id, file) in self.files.active() {
-            let due = turn.now.since(file.announced_at) >= ANNOUNCE;
-            let now = Some((file.held.count(), file.held.len() - file.unreachable()));
-            let lonely = file.download().is_some() && file.neighbours.len() < NEIGHBOURS_WANTED;
-            if file.announced.is_none() || (due && lonely) {
-                fresh.push(id);
-            } else if due && file.announced != now {
-                changed.push(id);
-            }
-        }
-        self.announce(&fresh, true, turn);
-        self.announce(&changed, false, turn);
-    }
-
-    /// After a time without a tracker: are those we exchange pieces with still members?
-    pub(super) fn vouch_afresh(&mut self, turn: &mut Turn<'_>) {
-        let mut users: Vec<(GroupName, UserName)> = Vec::new();
-        let linked = &self.links.by_device;
-        for (group, devices) in &mut self.members {
-            devices.retain(|device, _| linked.contains_key(device));
-            users.extend(devices.values().map(|user| (group.clone(), user.clone())));
-        }
-        users.sort();
-        users.dedup();
-        for (group, user) in users {
-            let request = Request::VouchAgain { group: group.clone(), user: user.clone() };
-            self.ask(request, Purpose::VouchAgain { group, user }, turn);
-        }
     }
 }
 

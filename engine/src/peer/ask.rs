@@ -1,0 +1,244 @@
+//! Asking for slots: whom, how many, and which piece once a slot is granted.
+//!
+//! A peer queues at an uploader for a slot, never for a piece: which piece it is, is decided when the slot is granted. Each request for
+//! a slot has one of our buffers in reserve, so that what is granted can always be received.
+
+use alloc::vec::Vec;
+
+use rand::RngExt as _;
+
+use super::Peer;
+use super::alarm::Alarm;
+use super::file::{Download, File, Flight, Neighbour, Source};
+use super::io::Action;
+use super::link::Link;
+use super::strategy::Strategy;
+use super::turn::Turn;
+use crate::id::{FileId, LinkId, Slot};
+use crate::limits::{
+    END_GAME_COPIES, FAST_PIECE, OUTSTANDING_PER_LINK, OUTSTANDING_SLOW, RANDOM_FIRST_PIECES, SLOTS, SWEEP,
+};
+use crate::time::{Span, Time};
+use crate::violation::Violation;
+use crate::wire::peer::PeerMessage;
+
+/// How long a piece is expected to take from a peer that was never measured: optimistic, so that each gets a try.
+const UNMEASURED: Span = Span::from_millis(1);
+
+impl Peer {
+    /// Asks for as many slots as there is use and room for.
+    pub(super) fn fill(&mut self, turn: &mut Turn<'_>) {
+        let mut ids: Vec<FileId> =
+            self.files.active().filter(|(_, file)| may_fetch(file, turn.now)).map(|(id, _)| id).collect();
+        if ids.is_empty() {
+            return;
+        }
+        let share = usize::from(SLOTS).div_ceil(ids.len()).max(OUTSTANDING_SLOW);
+        let first = self.peer_rng.random_range(0..ids.len());
+        ids.rotate_left(first);
+        for id in ids {
+            while self.reserved < self.free_slots.len() {
+                let Some(link) = self.next_uploader(id, share, turn.now) else { break };
+                self.ask_for_slot(link, id, turn);
+            }
+        }
+    }
+
+    /// The neighbour to ask for the next slot, by the chosen strategy; one that sent a bad piece only if nobody else can help.
+    fn next_uploader(&mut self, id: FileId, share: usize, now: Time) -> Option<LinkId> {
+        let file = self.files.get(id)?;
+        let download = file.download()?;
+        if download.outstanding() >= share || download.asks >= askable(download) {
+            return None;
+        }
+        let (links, bad, rng) = (&self.links, &self.bad_pieces, &mut self.peer_rng);
+        let strategy = self.config.strategy;
+        file.neighbours
+            .iter()
+            .filter_map(|(id, neighbour)| {
+                let link = links.get(*id).filter(|link| can_ask(neighbour, link, now))?;
+                let rank = rank(strategy, neighbour, link);
+                Some(((bad.contains_key(&link.device), rank, rng.random::<u32>()), *id))
+            })
+            .min()
+            .map(|(_, link)| link)
+    }
+
+    fn ask_for_slot(&mut self, link: LinkId, id: FileId, turn: &mut Turn<'_>) {
+        let Some(file) = self.files.get_mut(id) else { return };
+        let Some(neighbour) = file.neighbours.get_mut(&link) else { return };
+        if neighbour.asks == 0 {
+            neighbour.asked = turn.now;
+        }
+        neighbour.asks += 1;
+        if let Some(download) = file.download_mut() {
+            download.asks += 1;
+        }
+        self.reserved += 1;
+        self.send(link, PeerMessage::Ask { file: id }, turn);
+    }
+
+    /// A request for a slot was answered; false if there was none.
+    fn ask_answered(&mut self, link: LinkId, id: FileId, now: Time) -> bool {
+        let Some(file) = self.files.get_mut(id) else { return false };
+        let Some(neighbour) = file.neighbours.get_mut(&link).filter(|neighbour| neighbour.asks > 0) else {
+            return false;
+        };
+        neighbour.asks -= 1;
+        neighbour.asked = now;
+        neighbour.withdrawing &= neighbour.asks > 0;
+        if let Some(download) = file.download_mut() {
+            download.asks -= 1;
+        }
+        self.reserved -= 1;
+        true
+    }
+
+    /// An uploader said how long its queue is.
+    pub(super) fn queue_is(&mut self, link: LinkId, queue: u16) {
+        if let Some(there) = self.links.get_mut(link) {
+            there.queue = queue;
+        }
+    }
+
+    pub(super) fn granted(&mut self, link: LinkId, id: FileId, turn: &mut Turn<'_>) {
+        if !self.ask_answered(link, id, turn.now) {
+            return self.violation(link, Violation::UnaskedAnswer, turn);
+        }
+        let fetching = self.files.get(id).filter(|file| may_fetch(file, turn.now));
+        let may_fetch = fetching.is_some();
+        let picked = fetching.and_then(|file| {
+            let neighbour = file.neighbours.get(&link)?;
+            pick(file, neighbour, link, &mut self.piece_rng)
+        });
+        let slot = picked.and_then(|_| self.free_slots.pop());
+        match (picked, slot) {
+            (Some(piece), Some(slot)) => self.request(link, id, piece, slot, turn),
+            _ => {
+                if let Some(neighbour) =
+                    self.files.get_mut(id).and_then(|file| file.neighbours.get_mut(&link))
+                {
+                    neighbour.fruitless = may_fetch;
+                }
+                self.send(link, PeerMessage::Return { file: id }, turn);
+            }
+        }
+    }
+
+    fn request(&mut self, link: LinkId, id: FileId, piece: u32, slot: Slot, turn: &mut Turn<'_>) {
+        let Some(file) = self.files.get_mut(id) else { return };
+        let Some(extent) = file.content.size.extent(id, piece) else { return };
+        if let Some(neighbour) = file.neighbours.get_mut(&link) {
+            neighbour.requests += 1;
+        }
+        if let Some(download) = file.download_mut() {
+            download.picker.remove(piece);
+            let end_game = download.picker.wanted() == 0;
+            let source = Source { link, slot, asked: turn.now };
+            download.flights.entry(piece).or_default().sources.push(source);
+            if end_game {
+                // From now on second copies are wanted, so those that had nothing may have something.
+                file.neighbours.values_mut().for_each(|neighbour| neighbour.fruitless = false);
+            }
+        }
+        if let Some(there) = self.links.get_mut(link) {
+            if there.owed == 0 {
+                there.waiting_since = turn.now;
+            }
+            there.owed += 1;
+        }
+        turn.act(Action::Expect { link, extent, slot });
+        self.send(link, PeerMessage::Request { file: id, piece }, turn);
+    }
+
+    pub(super) fn busy(&mut self, link: LinkId, id: FileId, turn: &mut Turn<'_>) {
+        if !self.ask_answered(link, id, turn.now) {
+            return self.violation(link, Violation::UnaskedAnswer, turn);
+        }
+        let wait = self.links.get(link).map_or(SWEEP, |there| there.expected(0, SWEEP));
+        if let Some(neighbour) = self.files.get_mut(id).and_then(|file| file.neighbours.get_mut(&link)) {
+            // The word that there is room may be lost with what it was for, so look again in any case.
+            neighbour.busy_until = turn.now + wait * 4;
+        }
+        self.alarms.set(Alarm::Sweep, turn.now + SWEEP);
+    }
+
+    pub(super) fn withdrawn(&mut self, link: LinkId, id: FileId, turn: &mut Turn<'_>) {
+        let neighbour = self.files.get_mut(id).and_then(|file| file.neighbours.get_mut(&link));
+        let expected = neighbour.is_some_and(|neighbour| core::mem::take(&mut neighbour.withdrawing));
+        if !expected || !self.ask_answered(link, id, turn.now) {
+            self.violation(link, Violation::UnaskedAnswer, turn);
+        }
+    }
+
+    /// An uploader's queue has room again.
+    pub(super) fn free(&mut self, link: LinkId) {
+        for file in self.files.table.values_mut() {
+            if let Some(neighbour) = file.neighbours.get_mut(&link) {
+                neighbour.busy_until = Time::default();
+            }
+        }
+    }
+}
+
+/// Whether pieces of a file can be asked for now.
+fn may_fetch(file: &File, now: Time) -> bool {
+    // After a pause for want of room, one piece at a time finds out whether there is some.
+    let paused = |download: &Download| {
+        download.paused_until.is_some_and(|until| now < until || !download.flights.is_empty())
+    };
+    file.hashes.is_some() && file.download().is_some_and(|download| !paused(download))
+}
+
+/// How many slots there is use for: the pieces not under way, or in the end game those under way once only.
+fn askable(download: &Download) -> usize {
+    if download.picker.wanted() > 0 {
+        return download.picker.wanted();
+    }
+    download.flights.values().filter(|flight| needs_a_copy(flight)).count()
+}
+
+fn needs_a_copy(flight: &Flight) -> bool {
+    !flight.verified && flight.arrived == 0 && flight.sources.len() < END_GAME_COPIES
+}
+
+fn can_ask(neighbour: &Neighbour, link: &Link, now: Time) -> bool {
+    let fast = link.piece_time.get().is_some_and(|time| time <= FAST_PIECE);
+    let depth = if fast { OUTSTANDING_PER_LINK } else { OUTSTANDING_SLOW };
+    neighbour.useful > 0
+        && !neighbour.fruitless
+        && !neighbour.withdrawing
+        && neighbour.busy_until <= now
+        && link.rests_until <= now
+        && neighbour.outstanding() < depth
+}
+
+/// What a strategy orders uploaders by: the least is asked.
+fn rank(strategy: Strategy, neighbour: &Neighbour, link: &Link) -> u64 {
+    match strategy {
+        Strategy::LeastLoaded => neighbour.outstanding() as u64,
+        Strategy::FewestPieces => u64::from(neighbour.have.count()),
+        Strategy::Random => 0,
+        Strategy::Adaptive => link.expected(neighbour.outstanding(), UNMEASURED).0,
+    }
+}
+
+/// The piece to ask of a neighbour that granted a slot: random first, then rarest; then a second copy of what is long under way.
+fn pick(file: &File, neighbour: &Neighbour, link: LinkId, rng: &mut rand_chacha::ChaCha8Rng) -> Option<u32> {
+    let download = file.download()?;
+    let random_first = file.held.count() < RANDOM_FIRST_PIECES;
+    if let Some(piece) = download.picker.pick(&neighbour.have, random_first, rng) {
+        return Some(piece).filter(|piece| !neighbour.cancelling.contains(piece));
+    }
+    if download.picker.wanted() > 0 {
+        return None;
+    }
+    let elsewhere = |flight: &Flight| flight.sources.iter().all(|source| source.link != link);
+    download
+        .flights
+        .iter()
+        .filter(|(piece, flight)| needs_a_copy(flight) && elsewhere(flight) && neighbour.have.has(**piece))
+        .filter(|(piece, _)| !neighbour.cancelling.contains(piece))
+        .min_by_key(|(_, flight)| flight.sources.iter().map(|source| source.asked).min())
+        .map(|(piece, _)| *piece)
+}

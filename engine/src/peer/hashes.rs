@@ -1,0 +1,80 @@
+//! The piece hashes of a file: fetched from a neighbour before any piece, checked against the catalogue, and told to others.
+
+use alloc::vec::Vec;
+
+use super::Peer;
+use super::file::Gathering;
+use super::turn::Turn;
+use crate::id::{FileId, LinkId, Sha1};
+use crate::limits::HASHES_PER_MESSAGE;
+use crate::piece::Hashes;
+use crate::violation::Violation;
+use crate::wire::list::List;
+use crate::wire::peer::PeerMessage;
+
+impl Peer {
+    /// Asks a neighbour that holds something for the piece hashes, if they are not known or on their way.
+    pub(super) fn gather_hashes(&mut self, id: FileId, turn: &mut Turn<'_>) {
+        let Some(file) = self.files.get_mut(id) else { return };
+        let unknown =
+            file.hashes.is_none() && file.download().is_some_and(|download| download.gathering.is_none());
+        if !unknown {
+            return;
+        }
+        let now = turn.now;
+        let links = &self.links;
+        let rested = |link: &LinkId| links.get(*link).is_some_and(|link| link.rests_until <= now);
+        let Some(link) = file
+            .neighbours
+            .iter()
+            .find(|(link, n)| n.have.count() > 0 && rested(link))
+            .map(|(link, _)| *link)
+        else {
+            return;
+        };
+        if let Some(download) = file.download_mut() {
+            download.gathering = Some(Gathering { link, list: Vec::new(), since: now });
+        }
+        self.send(link, PeerMessage::GetHashes { file: id, from: 0 }, turn);
+    }
+
+    /// Somebody wants the piece hashes of a file. A downloader that lacks them itself sends none.
+    pub(super) fn tell_hashes(&mut self, link: LinkId, id: FileId, from: u32, turn: &mut Turn<'_>) {
+        let known = self.files.get(id).and_then(|file| file.hashes.as_ref());
+        let rest = known.map_or(&[][..], |hashes| hashes.list().get(from as usize..).unwrap_or_default());
+        let list = List::new(rest.iter().take(HASHES_PER_MESSAGE).copied().collect());
+        self.send(link, PeerMessage::Hashes { file: id, from, list }, turn);
+    }
+
+    /// Piece hashes came, or word that there are none.
+    pub(super) fn hashes(&mut self, link: LinkId, id: FileId, from: u32, page: &[Sha1], turn: &mut Turn<'_>) {
+        let Some(file) = self.files.get_mut(id) else { return };
+        let (len, root) = (file.held.len() as usize, file.content.hashes);
+        let Some(download) = file.download_mut() else { return };
+        let Some(gathering) = download.gathering.as_mut().filter(|gathering| gathering.link == link) else {
+            return self.violation(link, Violation::UnaskedAnswer, turn);
+        };
+        if from as usize != gathering.list.len() || gathering.list.len() + page.len() > len {
+            return self.violation(link, Violation::FalseHashes, turn);
+        }
+        gathering.list.extend_from_slice(page);
+        gathering.since = turn.now;
+        let have = gathering.list.len();
+        if page.is_empty() {
+            download.gathering = None;
+            self.rest(link, turn);
+            return self.gather_hashes(id, turn);
+        }
+        if have < len {
+            let from = u32::try_from(have).unwrap_or(u32::MAX);
+            return self.send(link, PeerMessage::GetHashes { file: id, from }, turn);
+        }
+        let list = download.gathering.take().map(|gathering| gathering.list).unwrap_or_default();
+        let hashes = Hashes::new(list);
+        if hashes.root() != root {
+            return self.violation(link, Violation::FalseHashes, turn);
+        }
+        file.hashes = Some(hashes);
+        self.finish_if_whole(id, turn);
+    }
+}

@@ -1,0 +1,122 @@
+//! What waits for too long: pieces that a peer owes, slots that it does not grant, hashes that it does not tell.
+
+use alloc::vec::Vec;
+
+use super::Peer;
+use super::fetch::want_again;
+use super::file::Neighbour;
+use super::io::Action;
+use super::link::Link;
+use super::turn::Turn;
+use crate::id::{FileId, LinkId};
+use crate::limits::STALL;
+use crate::time::{Span, Time};
+use crate::wire::peer::PeerMessage;
+
+/// How long a piece is expected to take, before a request for a slot that nobody answered is taken back, from a peer that was never
+/// measured: pessimistic, so that slow peers keep their turn.
+const UNTRIED: Span = Span(STALL.0 / 4);
+
+impl Peer {
+    /// Asks nothing of a peer for a while.
+    pub(super) fn rest(&mut self, link: LinkId, turn: &Turn<'_>) {
+        if let Some(there) = self.links.get_mut(link) {
+            there.stalls += 1;
+            there.rests_until = turn.now + STALL * (1 << there.stalls.min(3));
+        }
+    }
+
+    /// Looks for peers that let pieces, slots or hashes wait for too long.
+    pub(super) fn sweep_fetches(&mut self, turn: &mut Turn<'_>) {
+        let now = turn.now;
+        let stalled: Vec<LinkId> =
+            self.links.table.iter().filter(|(_, link)| is_stalled(link, now)).map(|(id, _)| *id).collect();
+        for id in self.files.ids() {
+            self.sweep_file(id, &stalled, turn);
+        }
+        for link in stalled {
+            self.rest(link, turn);
+            if let Some(there) = self.links.get_mut(link) {
+                there.waiting_since = now;
+            }
+        }
+    }
+
+    fn sweep_file(&mut self, id: FileId, stalled: &[LinkId], turn: &mut Turn<'_>) {
+        let now = turn.now;
+        let Some(file) = self.files.get_mut(id) else { return };
+        let Some(download) = file.download_mut() else { return };
+        if download.gathering.as_ref().is_some_and(|gathering| now.since(gathering.since) >= STALL) {
+            let late = download.gathering.take().map(|gathering| gathering.link);
+            if let Some(link) = late {
+                self.rest(link, turn);
+            }
+        }
+        self.gather_hashes(id, turn);
+        for link in stalled {
+            self.take_back_from_stalled(*link, id, turn);
+        }
+        self.withdraw_late(id, turn);
+    }
+
+    /// Takes back what a silent peer owes, as far as somebody else can give it.
+    fn take_back_from_stalled(&mut self, link: LinkId, id: FileId, turn: &mut Turn<'_>) {
+        let Some(file) = self.files.get(id) else { return };
+        let Some(download) = file.download() else { return };
+        let elsewhere =
+            |piece: u32| file.neighbours.iter().any(|(other, n)| *other != link && n.have.has(piece));
+        let owed: Vec<u32> = download
+            .flights
+            .iter()
+            .filter(|(piece, flight)| flight.sources.iter().any(|s| s.link == link) && elsewhere(**piece))
+            .map(|(piece, _)| *piece)
+            .collect();
+        for piece in owed {
+            if let Some(extent) = self.files.get(id).and_then(|file| file.content.size.extent(id, piece)) {
+                self.cancel(link, extent, turn);
+            }
+            if let Some(file) = self.files.get_mut(id) {
+                want_again(file, piece);
+            }
+        }
+    }
+
+    /// Takes back requests for slots that wait for more than four times what they should. One that does not even answer that holds slots of
+    /// ours for nothing: it loses its link, and counts as if it had sent a bad piece.
+    fn withdraw_late(&mut self, id: FileId, turn: &mut Turn<'_>) {
+        let links = &self.links;
+        let late = |link: &LinkId, neighbour: &Neighbour| {
+            let expected =
+                links.get(*link).map_or(STALL, |link| link.expected(neighbour.outstanding(), UNTRIED));
+            let patience = if neighbour.withdrawing { STALL } else { (expected * 4).max(STALL) };
+            turn.now.since(neighbour.asked) >= patience
+        };
+        let Some(file) = self.files.get_mut(id) else { return };
+        let (mut withdrawals, mut silent) = (Vec::new(), Vec::new());
+        for (link, neighbour) in &mut file.neighbours {
+            if neighbour.asks == 0 || !late(link, neighbour) {
+                continue;
+            }
+            if neighbour.withdrawing {
+                silent.push(*link);
+            } else {
+                neighbour.withdrawing = true;
+                neighbour.asked = turn.now;
+                withdrawals.push(*link);
+            }
+        }
+        for link in withdrawals {
+            self.send(link, PeerMessage::Withdraw { file: id }, turn);
+        }
+        for link in silent {
+            self.count_against(link);
+            self.drop_link(link, turn);
+            turn.act(Action::Close { link, violation: None });
+        }
+    }
+}
+
+fn is_stalled(link: &Link, now: Time) -> bool {
+    let patience = link.piece_time.get().map_or(STALL, |time| (time * 4).max(STALL));
+    link.owed > 0 && now.since(link.waiting_since) >= patience * (1 << link.stalls.min(3))
+}
