@@ -1,8 +1,8 @@
 //! Downloads: from one seeder or many, in chains, in parts, several at once.
 
 use engine::limits::STALL;
-use engine::peer::command::{Command, DownloadState, News, Reply};
-use engine::refusal::Refusal;
+use engine::peer::command::{Command, DownloadState, Failure, News, Reply};
+use engine::refusal::{DiskError, Refusal};
 use engine::time::Span;
 use sim::prose::{bytes, download, file, group, pieces, place};
 use sim::{NodeId, Whole, World};
@@ -123,6 +123,29 @@ fn two_halves_make_a_whole_without_any_seeder() {
         world.until_complete(bob, "f");
         world.until_complete(carol, "f");
     }
+}
+
+/// Together they hold all of it, and no seeder is left: that must do, though all of them were restarted, too.
+#[test]
+fn parts_make_a_whole_after_all_their_holders_restarted() {
+    let names = ["bob", "carol", "dave", "erin", "fred"];
+    let (mut world, alice, others) = swarm(5, pieces(1, 60), &names);
+    // One after the other, so that each holds a random choice of 50: all five lack a piece once in 7,776 times.
+    for client in &others {
+        world.fetch(*client, "g", "f");
+        world.until_held(*client, "f", 50);
+        world.kill(*client);
+        assert!(world.part_at(*client, "f") < Some(60), "nobody is done");
+    }
+    world.kill(alice);
+    for (client, name) in others.iter().zip(names) {
+        world.restart(*client);
+        world.login(*client, name);
+        world.fetch(*client, "g", "f");
+    }
+    world.advance(Span::from_secs(60));
+    let rows: Vec<_> = others.iter().filter_map(|client| world.download(*client, "f")).collect();
+    assert!(rows.iter().all(|row| row.state == DownloadState::Complete), "{rows:#?}");
 }
 
 #[test]
@@ -323,7 +346,7 @@ fn a_destination_that_is_taken_is_refused() {
     let bob = others[0];
     world.put(bob, "f", pieces(9, 1));
     let refusal = world.refused(bob, download("g", "f"));
-    assert_eq!(refusal, Refusal::Disk(engine::refusal::DiskError::Exists));
+    assert_eq!(refusal, Refusal::Disk(DiskError::Exists));
     assert_eq!(world.file_at(bob, "f"), Some(pieces(9, 1)));
     let elsewhere =
         Command::DownloadFile { group: group("g"), name: file("f"), place: place("f2"), named: true };
@@ -345,6 +368,24 @@ fn a_full_disk_pauses_a_download_until_there_is_room() {
     assert_eq!(world.download_state(bob, "f"), Some(DownloadState::Paused));
     world.fill_disk(bob, false);
     world.within(Span::from_secs(30), "completion", |world| world.completed(bob, "f").is_some());
+}
+
+#[test]
+fn a_checkpoint_that_fails_ends_the_download_and_it_goes_on_when_asked_again() {
+    let len = engine::limits::PIECES_PER_SYNC + 100;
+    let (mut world, _, others) = swarm(19, pieces(1, len), &["bob"]);
+    let bob = others[0];
+    world.fetch(bob, "g", "f");
+    world.fail_syncs(bob, true);
+    let full = DownloadState::Failed(Failure::Disk(DiskError::DiskFull));
+    world.within(Span::from_secs(600), "a failed checkpoint", |world| {
+        world.was_told(bob, |news| matches!(news, News::DownloadFailed { .. }))
+    });
+    assert_eq!(world.download_state(bob, "f"), Some(full));
+    world.fail_syncs(bob, false);
+    let Reply::Downloading { held, .. } = world.fetch(bob, "g", "f") else { panic!() };
+    assert!(held >= engine::limits::PIECES_PER_SYNC, "{held}");
+    world.within(Span::from_secs(60), "completion", |world| world.completed(bob, "f").is_some());
 }
 
 #[test]

@@ -43,6 +43,8 @@ pub(crate) struct Disk {
     inodes: u64,
     /// Whether there is no room for anything more.
     pub(crate) full: bool,
+    /// Whether room that was promised turns out not to be there when it is synced.
+    pub(crate) sync_fails: bool,
 }
 
 impl Disk {
@@ -153,6 +155,9 @@ impl Disk {
     }
 
     pub(crate) fn sync(&mut self, file: FileId) -> Outcome {
+        if self.sync_fails {
+            return Outcome::Failed(DiskError::DiskFull);
+        }
         if self.open.contains_key(&file) { Outcome::Done } else { closed() }
     }
 

@@ -166,6 +166,11 @@ impl World {
         self.client_mut(client).disk.full = full;
     }
 
+    /// Lets a client's syncs find that there is no room after all, or succeed again.
+    pub fn fail_syncs(&mut self, client: NodeId, fail: bool) {
+        self.client_mut(client).disk.sync_fails = fail;
+    }
+
     /// Fills the tracker's disk, or makes room again.
     pub fn fill_tracker_disk(&mut self, full: bool) {
         if let Kind::Tracker(tracker) = &mut self.nodes[TRACKER.0].kind {

@@ -160,6 +160,19 @@ impl Peer {
         }
     }
 
+    /// A checkpoint is over. If it failed, what the disk holds is unknown: whoever goes on opens the partial file anew, which verifies it.
+    pub(super) fn synced(&mut self, id: FileId, outcome: Outcome, turn: &mut Turn<'_>) {
+        match outcome {
+            Outcome::Done => {}
+            Outcome::Failed(why) => {
+                if self.files.get(id).is_some_and(|file| file.download().is_some()) {
+                    self.fail(id, Failure::Disk(why), turn);
+                }
+            }
+            other => unreachable!("syncing does not end in {other:?}"),
+        }
+    }
+
     fn pause(&mut self, id: FileId, turn: &mut Turn<'_>) {
         let Some(file) = self.files.get_mut(id) else { return };
         let key = file.key.clone();
@@ -197,7 +210,7 @@ impl Peer {
         }
         self.note_news(extent.file, extent.piece, turn);
         if checkpoint {
-            self.jobs.start(Job::Sync, Work::Sync { file: extent.file }, turn);
+            self.jobs.start(Job::Sync { file: extent.file }, Work::Sync { file: extent.file }, turn);
         }
         self.finish_if_whole(extent.file, turn);
     }

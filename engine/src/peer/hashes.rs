@@ -1,9 +1,12 @@
 //! The piece hashes of a file: fetched from a neighbour before any piece, checked against the catalogue, and told to others.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use super::Peer;
 use super::file::Gathering;
+use super::io::{EntryState, Work};
+use super::jobs::Job;
 use super::turn::Turn;
 use crate::id::{FileId, LinkId, Sha1};
 use crate::limits::HASHES_PER_MESSAGE;
@@ -36,6 +39,14 @@ impl Peer {
             download.gathering = Some(Gathering { link, list: Vec::new(), since: now });
         }
         self.send(link, PeerMessage::GetHashes { file: id, from: 0 }, turn);
+    }
+
+    /// Writes the hashes down: without them, what is held could not be served after a restart.
+    fn remember_hashes(&mut self, id: FileId, turn: &mut Turn<'_>) {
+        let Some(file) = self.files.get(id) else { return };
+        if let Some(entry) = self.entry(file, EntryState::Partial { hashes: file.hashes.clone() }) {
+            self.jobs.start(Job::Memory, Work::Remember(Box::new(entry)), turn);
+        }
     }
 
     /// Somebody wants the piece hashes of a file. A downloader that lacks them itself sends none.
@@ -75,6 +86,7 @@ impl Peer {
             return self.violation(link, Violation::FalseHashes, turn);
         }
         file.hashes = Some(hashes);
+        self.remember_hashes(id, turn);
         self.finish_if_whole(id, turn);
     }
 }

@@ -355,7 +355,10 @@ pub enum EntryState {
         hashes: Hashes,
     },
     /// A download that has not ended.
-    Partial,
+    Partial {
+        /// The hash of each piece, once they are known: what is held can then be served to others after a restart.
+        hashes: Option<Hashes>,
+    },
 }
 
 /// What a peer machine is made from.

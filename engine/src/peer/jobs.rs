@@ -21,7 +21,7 @@ pub(super) enum Job {
     Survey { id: CommandId, group: GroupName, name: FileName, place: Place },
     /// What the user shared here before.
     Recall { id: CommandId, user: UserName },
-    /// A line struck from the client's memory, which nobody waits for.
+    /// A change of the client's memory, or the end of a file, which nobody waits for.
     Memory,
     /// A share, written down before it is opened.
     RememberShare { id: CommandId, file: FileId, stamp: Stamp },
@@ -38,7 +38,7 @@ pub(super) enum Job {
     /// A verified piece, on its way to the disk.
     Write { extent: Extent, slot: Slot, link: LinkId, cv: ChainingValue },
     /// A checkpoint.
-    Sync,
+    Sync { file: FileId },
     /// A complete file, on its way to its name.
     Finish { file: FileId },
     /// A file that is no longer needed, at this place.

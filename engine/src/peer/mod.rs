@@ -210,8 +210,8 @@ impl Peer {
             Job::Write { extent, slot, link, cv } => self.written((extent, slot, link), cv, outcome, turn),
             Job::Finish { file } => self.finished(file, outcome, turn),
             Job::Send => self.sent(id, outcome, turn),
-            // A checkpoint that finds the disk full is made up for by the next; the shell ends the process if a sync fails otherwise.
-            Job::Memory | Job::Sync => {}
+            Job::Sync { file } => self.synced(file, outcome, turn),
+            Job::Memory => {}
             Job::Close { place } => self.closed(&place, turn),
         }
         self.exit_when_idle(turn);

@@ -193,8 +193,11 @@ impl Peer {
                     shares += 1;
                     self.resume_share(file, stamp, hashes, turn);
                 }
-                EntryState::Partial => {
+                EntryState::Partial { hashes } => {
                     partial += 1;
+                    if let Some(file) = self.files.get_mut(file) {
+                        file.hashes = hashes;
+                    }
                     self.end_file(file, Ended::Stopped, turn);
                 }
             }

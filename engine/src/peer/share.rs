@@ -184,6 +184,8 @@ impl Peer {
             .map(|(_, file)| file)
             .filter(|file| matches!(file.phase, Phase::Ended(Ended::Stopped | Ended::Failed(_))));
         let earlier_place = earlier.map(|file| file.place.clone());
+        let known =
+            earlier.filter(|file| file.content.hashes == content.hashes).and_then(|file| file.hashes.clone());
         let place = if named { place } else { earlier_place.clone().unwrap_or(place) };
         let resume = earlier_place.as_ref() == Some(&place);
         if self.closing.contains(&place) {
@@ -192,6 +194,7 @@ impl Peer {
         let hashes = content.hashes;
         let file = self.files.insert(key, content, place.clone());
         if let Some(new) = self.files.get_mut(file) {
+            new.hashes = known;
             new.fetched = Some(Fetched { began: turn.now, ..Fetched::default() });
         }
         let work = Work::OpenPart { file, place, size: content.size, hashes, resume };
@@ -241,7 +244,10 @@ impl Peer {
         }
         file.phase = Phase::Fetching(Box::new(Download::new(&file.held, values)));
         let (content, held) = (file.content, file.held.count());
-        let entry = self.files.get(id).and_then(|file| self.entry(file, EntryState::Partial));
+        let entry = self
+            .files
+            .get(id)
+            .and_then(|file| self.entry(file, EntryState::Partial { hashes: file.hashes.clone() }));
         if let Some(entry) = entry {
             let work = Work::Remember(Box::new(entry));
             self.jobs.start(Job::RememberPart { id: command, content, held }, work, turn);
@@ -367,7 +373,7 @@ impl Peer {
         file.candidates.clear();
         file.news.clear();
         if was_fetching {
-            self.jobs.start(Job::Sync, Work::Sync { file: id }, turn);
+            self.jobs.start(Job::Sync { file: id }, Work::Sync { file: id }, turn);
         }
         if was_active {
             self.close_file(id, turn);

@@ -58,7 +58,9 @@ pub(super) struct Identity {
 struct Row {
     content: Content,
     place: Vec<u8>,
-    shared: Option<(Stamp, Vec<Sha1>)>,
+    /// Of a complete file that is shared.
+    stamp: Option<Stamp>,
+    hashes: Option<Vec<Sha1>>,
 }
 
 impl Store {
@@ -71,14 +73,12 @@ impl Store {
 
     /// Writes an entry down, synced.
     pub(super) fn remember(&self, entry: &Entry) -> Result<(), DiskError> {
-        let row = Row {
-            content: entry.content,
-            place: entry.place.0.to_vec(),
-            shared: match &entry.state {
-                EntryState::Shared { stamp, hashes } => Some((*stamp, hashes.list().to_vec())),
-                EntryState::Partial => None,
-            },
+        let (stamp, hashes) = match &entry.state {
+            EntryState::Shared { stamp, hashes } => (Some(*stamp), Some(hashes)),
+            EntryState::Partial { hashes } => (None, hashes.as_ref()),
         };
+        let hashes = hashes.map(|hashes| hashes.list().to_vec());
+        let row = Row { content: entry.content, place: entry.place.0.to_vec(), stamp, hashes };
         let (key, row) = (key(&entry.user, &entry.group, &entry.name), codec::encode(&row));
         self.run(|database| {
             let transaction = database.begin_write()?;
@@ -193,10 +193,11 @@ fn entry(key: &[u8], row: &[u8]) -> Result<Entry, StoreError> {
     let damaged = |_| StoreError::Damaged("an entry does not decode".into());
     let (user, group, name) =
         codec::decode_stored::<(UserName, GroupName, FileName)>(key).map_err(damaged)?;
-    let Row { content, place, shared } = codec::decode_stored(row).map_err(damaged)?;
-    let state = match shared {
-        Some((stamp, hashes)) => EntryState::Shared { stamp, hashes: Hashes::new(hashes) },
-        None => EntryState::Partial,
+    let Row { content, place, stamp, hashes } = codec::decode_stored(row).map_err(damaged)?;
+    let state = match (stamp, hashes.map(Hashes::new)) {
+        (Some(stamp), Some(hashes)) => EntryState::Shared { stamp, hashes },
+        (None, hashes) => EntryState::Partial { hashes },
+        (Some(_), None) => return Err(StoreError::Damaged("a share has no piece hashes".into())),
     };
     Ok(Entry { user, group, name, content, place: Place(place.into()), state })
 }
@@ -291,9 +292,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let stamp = Stamp { inode: (1, 2), len: 7, modified: (-3, 4) };
         let shared = EntryState::Shared { stamp, hashes: Hashes::new(vec![Sha1([5; 20])]) };
-        let (a, b) = (entry("ann", "a", shared), entry("ann", "b", EntryState::Partial));
+        let (a, b) = (entry("ann", "a", shared), entry("ann", "b", EntryState::Partial { hashes: None }));
         let (store_1, _) = store(folder.path());
-        for entry in [&a, &b, &entry("anna", "c", EntryState::Partial)] {
+        let partial = EntryState::Partial { hashes: Some(Hashes::new(vec![Sha1([6; 20])])) };
+        let c = entry("anna", "c", partial);
+        for entry in [&a, &b, &c] {
             store_1.remember(entry).unwrap();
         }
         drop(store_1);
@@ -301,6 +304,7 @@ mod tests {
         assert_eq!(store.recall(&a.user).unwrap(), vec![a.clone(), b.clone()]);
         store.forget(&a.user, &a.group, &a.name).unwrap();
         assert_eq!(store.recall(&a.user).unwrap(), vec![b]);
+        assert_eq!(store.recall(&c.user).unwrap(), vec![c]);
         assert_eq!(store.recall(&UserName::new("bob").unwrap()).unwrap(), vec![]);
     }
 
