@@ -139,7 +139,9 @@ impl fmt::Display for DiskError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             DiskError::Missing => f.write_str("no such file: check the path"),
-            DiskError::NotAFile => f.write_str("not a regular file: name a file, or pack a folder into one"),
+            DiskError::NotAFile => f.write_str(
+                "not a regular file: name the file that a link leads to, or pack a folder into one",
+            ),
             DiskError::Denied => {
                 f.write_str("permission denied: check the rights of the file and its folder")
             }

@@ -117,10 +117,10 @@ impl Client {
         self.news.clone()
     }
 
-    /// The files that are being read to share them: path, bytes read, bytes in all.
+    /// The file that is being read to share it: path, bytes read, bytes in all.
     #[must_use]
-    pub fn surveys(&self) -> Vec<(PathBuf, u64, u64)> {
-        self.surveyed.get().into_iter().collect()
+    pub fn survey(&self) -> Option<(PathBuf, u64, u64)> {
+        self.surveyed.get()
     }
 
     /// Waits for the end of the client.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::io::IsTerminal as _;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use engine::peer::command::{Command, DownloadRow, DownloadState, Leaving, Reply};
@@ -13,7 +14,7 @@ use smol::Timer;
 use super::grammar::What;
 use super::screen::Screen;
 use super::session::Door;
-use super::text::{percent, printable, size, span};
+use super::text::{escape, percent, printable, size, span};
 
 /// What is quicker than this shows no progress.
 const PATIENCE: Duration = Duration::from_millis(300);
@@ -29,16 +30,18 @@ pub(crate) enum Show {
     Nothing,
     /// That it goes on.
     Spinner(String),
-    /// Downloads.
-    Bars,
+    /// How far the files are that are read to share them.
+    Surveys,
+    /// How far downloads are.
+    Downloads,
 }
 
 impl Show {
     /// What to show for a command.
     pub(crate) fn of(what: &What) -> Show {
         match what {
-            What::Plain(Command::UploadFile { name, .. }) => Show::Spinner(format!("hashing {name}")),
-            What::Plain(Command::Wait { .. }) => Show::Bars,
+            What::Plain(Command::UploadFile { .. }) => Show::Surveys,
+            What::Plain(Command::Wait { .. }) => Show::Downloads,
             What::Plain(
                 Command::Quit { when: Leaving::WhenReplicated(_) }
                 | Command::Logout { when: Leaving::WhenReplicated(_) },
@@ -62,7 +65,8 @@ pub(crate) async fn during<D: Door, T>(
         Timer::after(PATIENCE).await;
         match show {
             Show::Spinner(text) => spin(&text, screen).await,
-            _ => watch(door, screen).await,
+            Show::Surveys => watch(|| async { surveys(door.survey()) }, screen).await,
+            Show::Downloads | Show::Nothing => watch(|| downloads(door), screen).await,
         }
     };
     future::or(answer, progress).await
@@ -90,43 +94,77 @@ async fn spin<T>(text: &str, screen: &Screen) -> T {
     }
 }
 
-async fn watch<D: Door, T>(door: &D, screen: &Screen) -> T {
+/// Something that goes on, as a bar.
+#[derive(Debug, PartialEq, Eq)]
+struct Row {
+    title: String,
+    bytes: u64,
+    size: u64,
+    how: String,
+}
+
+/// Shows a bar for each row, looking again and again.
+async fn watch<T, F: Future<Output = Vec<Row>>>(look: impl Fn() -> F, screen: &Screen) -> T {
     let bars = MultiProgress::new();
     screen.lay(bars.clone(), None);
     let _laid = Laid(screen);
     let mut shown: BTreeMap<String, ProgressBar> = BTreeMap::new();
     loop {
-        match door.run(Command::ShowDownloads).await {
-            Ok(Reply::Downloads(rows)) => update(&bars, &mut shown, &rows),
-            Ok(_) => {}
-            // The wait itself says what went wrong.
-            Err(refusal) => tracing::debug!(%refusal, "no progress to show"),
-        }
+        update(&bars, &mut shown, &look().await);
         Timer::after(LOOK).await;
     }
 }
 
-fn update(bars: &MultiProgress, shown: &mut BTreeMap<String, ProgressBar>, rows: &[DownloadRow]) {
+fn update(bars: &MultiProgress, shown: &mut BTreeMap<String, ProgressBar>, rows: &[Row]) {
+    shown.retain(|title, bar| {
+        let goes_on = rows.iter().any(|row| row.title == *title);
+        if !goes_on {
+            bars.remove(bar);
+        }
+        goes_on
+    });
     for row in rows {
-        let title = format!("[{}] {}", row.group, row.name);
-        let running = matches!(row.state, DownloadState::Running | DownloadState::Paused);
-        if !running {
-            if let Some(bar) = shown.remove(&title) {
-                bars.remove(&bar);
-            }
-            continue;
-        }
-        if !shown.contains_key(&title) && shown.len() < BARS_MAX {
-            let bar = bars.add(ProgressBar::new(row.content.size.bytes()));
+        if !shown.contains_key(&row.title) && shown.len() < BARS_MAX {
+            let bar = bars.add(ProgressBar::new(row.size));
             bar.set_style(style("{prefix}  [{bar:30}]  {msg}"));
-            bar.set_prefix(title.clone());
-            shown.insert(title.clone(), bar);
+            bar.set_prefix(row.title.clone());
+            shown.insert(row.title.clone(), bar);
         }
-        if let Some(bar) = shown.get(&title) {
+        if let Some(bar) = shown.get(&row.title) {
             bar.set_position(row.bytes);
-            bar.set_message(how(row));
+            bar.set_message(row.how.clone());
         }
     }
+}
+
+/// The file that is being read to share it.
+fn surveys(survey: Option<(PathBuf, u64, u64)>) -> Vec<Row> {
+    let row = survey.map(|(path, bytes, size)| {
+        let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+        Row { title: format!("hashing {}", escape(&name)), bytes, size, how: percent(bytes, size) }
+    });
+    row.into_iter().collect()
+}
+
+async fn downloads<D: Door>(door: &D) -> Vec<Row> {
+    match door.run(Command::ShowDownloads).await {
+        Ok(Reply::Downloads(rows)) => rows.iter().filter_map(running).collect(),
+        Ok(_) => Vec::new(),
+        // The wait itself says what went wrong.
+        Err(refusal) => {
+            tracing::debug!(%refusal, "no progress to show");
+            Vec::new()
+        }
+    }
+}
+
+fn running(row: &DownloadRow) -> Option<Row> {
+    matches!(row.state, DownloadState::Running | DownloadState::Paused).then(|| Row {
+        title: format!("[{}] {}", row.group, row.name),
+        bytes: row.bytes,
+        size: row.content.size.bytes(),
+        how: how(row),
+    })
 }
 
 fn how(row: &DownloadRow) -> String {
@@ -162,11 +200,20 @@ mod tests {
     fn bars_come_and_go_with_their_downloads() {
         let bars = MultiProgress::with_draw_target(indicatif::ProgressDrawTarget::hidden());
         let mut shown = BTreeMap::new();
-        update(&bars, &mut shown, &[row(DownloadState::Running)]);
+        let rows: Vec<Row> = running(&row(DownloadState::Running)).into_iter().collect();
+        update(&bars, &mut shown, &rows);
         let bar = shown.get("[physics] a b.txt").unwrap();
         assert_eq!((bar.position(), bar.length()), (3 * 524_288, Some(4 * 524_288)));
         assert_eq!(bar.message(), "75.0%  1.5 MiB/s  1 min 15 s left");
-        update(&bars, &mut shown, &[row(DownloadState::Complete)]);
+        assert_eq!(running(&row(DownloadState::Complete)), None);
+        update(&bars, &mut shown, &[]);
         assert!(shown.is_empty());
+    }
+
+    #[test]
+    fn a_file_that_is_hashed_is_shown_by_its_name() {
+        assert_eq!(surveys(None), []);
+        let row = &surveys(Some((PathBuf::from("/a/big\u{1b}.bin"), 1, 4)))[0];
+        assert_eq!((row.title.as_str(), row.how.as_str()), ("hashing big\\u{1b}.bin", "25.0%"));
     }
 }

@@ -1,6 +1,7 @@
 //! One person at one client: asks, gets answers, remembers what completion needs. Used by terminal and script alike.
 
 use std::future::Future;
+use std::path::PathBuf;
 
 use engine::id::Password;
 use engine::peer::command::{Command, DownloadState, Leaving, News, Reply};
@@ -18,6 +19,8 @@ pub(crate) trait Door: Clone + Send + Sync + 'static {
     fn run(&self, command: Command) -> impl Future<Output = Result<Reply, Refusal>> + Send;
     /// Hands over a password.
     fn keep_password(&self, password: String) -> Password;
+    /// The file that is being read to share it: path, bytes read, bytes in all.
+    fn survey(&self) -> Option<(PathBuf, u64, u64)>;
     /// What the person is to be told; closed when the client has ended.
     fn news(&self) -> async_channel::Receiver<News>;
     /// Resolves when the client has ended.
@@ -31,6 +34,10 @@ impl Door for Client {
 
     fn keep_password(&self, password: String) -> Password {
         Client::keep_password(self, password)
+    }
+
+    fn survey(&self) -> Option<(PathBuf, u64, u64)> {
+        Client::survey(self)
     }
 
     fn news(&self) -> async_channel::Receiver<News> {
@@ -209,6 +216,10 @@ pub(super) mod tests {
 
         fn keep_password(&self, password: String) -> Password {
             Password(u32::try_from(password.len()).unwrap())
+        }
+
+        fn survey(&self) -> Option<(PathBuf, u64, u64)> {
+            None
         }
 
         fn news(&self) -> async_channel::Receiver<News> {

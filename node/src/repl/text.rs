@@ -6,6 +6,7 @@ use std::borrow::Cow;
 
 use engine::name::{Place, is_unprintable};
 use engine::time::Span;
+use unicode_width::UnicodeWidthStr;
 
 /// `text` with every character that a terminal could take for a command, or that hides or reorders text, as `\u{..}`.
 pub(crate) fn escape(text: &str) -> Cow<'_, str> {
@@ -109,22 +110,28 @@ pub(crate) enum Align {
     Right,
 }
 
+/// How many columns of a terminal a text takes.
+fn width(text: &str) -> usize {
+    UnicodeWidthStr::width(text)
+}
+
 /// Rows under a header, aligned; each line ends with a newline and has no spaces at its end.
 pub(crate) fn table<const N: usize>(header: [(&str, Align); N], rows: &[[String; N]]) -> String {
-    let mut widths = header.map(|(title, _)| title.chars().count());
+    let mut widths = header.map(|(title, _)| width(title));
     for row in rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(cell.chars().count());
+        for (widest, cell) in widths.iter_mut().zip(row) {
+            *widest = (*widest).max(width(cell));
         }
     }
     let mut text = String::new();
     let titles = header.map(|(title, _)| title.to_owned());
     for row in std::iter::once(&titles).chain(rows) {
         let mut line = String::new();
-        for ((cell, width), (_, align)) in row.iter().zip(widths).zip(header) {
+        for ((cell, widest), (_, align)) in row.iter().zip(widths).zip(header) {
+            let room = " ".repeat(widest - width(cell));
             match align {
-                Align::Left => line.push_str(&format!("{cell:<width$}  ")),
-                Align::Right => line.push_str(&format!("{cell:>width$}  ")),
+                Align::Left => line.push_str(&format!("{cell}{room}  ")),
+                Align::Right => line.push_str(&format!("{room}{cell}  ")),
             }
         }
         text.push_str(line.trim_end());
@@ -148,6 +155,13 @@ mod tests {
     #[test]
     fn marks_are_coloured_at_the_start_of_a_line_alone() {
         assert_eq!(painted("[C] [g] [E]\nx [C]\n"), "\u{1b}[32m[C]\u{1b}[0m [g] [E]\nx [C]\n");
+    }
+
+    #[test]
+    fn wide_characters_take_two_columns() {
+        let rows = ["文件", "naïve", "e\u{301}"].map(|name| [name.to_owned(), "1".to_owned()]);
+        let text = table([("NAME", Align::Left), ("N", Align::Right)], &rows);
+        assert_eq!(text, "NAME   N\n文件   1\nnaïve  1\ne\u{301}      1\n");
     }
 
     #[test]
