@@ -106,8 +106,8 @@ pub const DEVICES_REMEMBERED_MAX: usize = 4_096;
 
 /// Files in one group, groups in all, members in one group, groups of one user: 10,000 groups x 1,000 members are 10^7 rows of about 100 bytes.
 pub const GROUPS_MAX: usize = 100_000;
-/// Members of one group.
-pub const MEMBERS_PER_GROUP: usize = 10_000;
+/// Members of one group: 131,072 x about 100 bytes = 13 MB, were one group to have everybody.
+pub const MEMBERS_PER_GROUP: usize = 1 << 17;
 /// Files listed in one group.
 pub const FILES_PER_GROUP: usize = 100_000;
 /// Requests to join one group that wait for an answer.

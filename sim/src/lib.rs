@@ -6,6 +6,7 @@
 //! contract. Somebody driven by hand ([`World::puppet`]) can say whatever a hostile peer would.
 
 mod content;
+mod crowd;
 mod disk;
 mod jobs;
 mod links;

@@ -14,6 +14,7 @@ use engine::wire::peer::PeerMessage;
 use engine::wire::tracker::{ClientMessage, Request};
 
 use crate::content::{ContentId, Whole};
+use crate::crowd::password_of;
 use crate::network::{Access, NodeId, Packet};
 use crate::node::{Answer, Client, Heard, Kind, Puppet};
 use crate::world::{Costs, TRACKER, World};
@@ -114,14 +115,14 @@ impl World {
 
     /// Makes an account and logs in.
     pub fn sign_up(&mut self, client: NodeId, name: &str) {
-        let password = self.password(&format!("{name}'s password"));
+        let password = self.password(&password_of(name));
         self.ok(client, Command::CreateUser { user: user(name), password });
         self.login(client, name);
     }
 
     /// Logs in with the password that [`World::sign_up`] chose.
     pub fn login(&mut self, client: NodeId, name: &str) -> Reply {
-        let password = self.password(&format!("{name}'s password"));
+        let password = self.password(&password_of(name));
         self.ok(client, Command::Login { user: user(name), password })
     }
 
@@ -205,12 +206,17 @@ impl World {
         self.client_ref(client).answers.get(&id)
     }
 
+    /// The answer to a command, if it was given; it is not kept.
+    pub fn take_answer(&mut self, client: NodeId, id: CommandId) -> Option<Answer> {
+        self.client_mut(client).answers.remove(&id)
+    }
+
     /// A person asks for something and waits for the answer.
     pub fn run(&mut self, client: NodeId, command: Command) -> Answer {
         let what = format!("an answer to {command:?}");
         let id = self.command(client, command);
         self.until(&what, |world| world.answer(client, id).is_some());
-        self.answer(client, id).cloned().expect("it is there")
+        self.take_answer(client, id).expect("it is there")
     }
 
     /// The same, for what must be granted.
@@ -393,6 +399,12 @@ impl World {
     #[must_use]
     pub const fn pieces_delivered(&self) -> u64 {
         self.pieces_delivered
+    }
+
+    /// Things that happened.
+    #[must_use]
+    pub const fn events(&self) -> u64 {
+        self.events
     }
 
     /// Who blamed whom for what, in order.

@@ -76,6 +76,8 @@ pub struct World {
     /// When the tracker said that somebody is no longer a member.
     pub(crate) expelled: BTreeMap<(GroupName, UserName), Time>,
     pub(crate) pieces_delivered: u64,
+    /// Things that happened.
+    pub(crate) events: u64,
 }
 
 /// The node that every world has first.
@@ -103,6 +105,7 @@ impl World {
             blames: Vec::new(),
             expelled: BTreeMap::new(),
             pieces_delivered: 0,
+            events: 0,
         };
         let access = Access { up: 1 << 30, down: 1 << 30, ..Access::default() };
         let tracker = TrackerNode { machine: None, store: Stored::default(), disk_full: false };
@@ -228,6 +231,7 @@ impl World {
         let Some((at, event)) = self.future.pop() else { return false };
         assert!(at >= self.now, "time does not run backwards");
         self.now = at;
+        self.events += 1;
         match event {
             Event::Wake { node } => self.wake(node),
             Event::Dialled { node, life, dial, to } => self.dialled(node, life, dial, to),
