@@ -308,6 +308,8 @@ impl Peer {
                     .map_or(0, |f| f.meter.rate(turn.now));
                 let bytes = file.bytes_held();
                 let missing = file.content.size.bytes() - bytes;
+                let unreachable = file.unreachable();
+                let left = || missing.saturating_mul(1_000_000).checked_div(rate).map(Span);
                 let row = DownloadRow {
                     group: file.key.0.clone(),
                     name: file.key.1.clone(),
@@ -318,8 +320,8 @@ impl Peer {
                     bytes,
                     rate,
                     peers: u32::try_from(file.neighbours.len()).unwrap_or(u32::MAX),
-                    unreachable: file.unreachable(),
-                    left: missing.saturating_mul(1_000_000).checked_div(rate).map(Span),
+                    unreachable,
+                    left: if unreachable == 0 { left() } else { None },
                 };
                 Some((file.order, row))
             })
