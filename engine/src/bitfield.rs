@@ -70,6 +70,22 @@ impl Bitfield {
         new
     }
 
+    /// The first piece from `from` on that is not in the set.
+    #[must_use]
+    pub fn first_absent(&self, from: u32) -> Option<u32> {
+        let first = from as usize / 64;
+        let mut before = (1u64 << (from % 64)) - 1;
+        for (index, word) in self.words.iter().enumerate().skip(first) {
+            let absent = !(word | before);
+            before = 0;
+            if absent != 0 {
+                let piece = u32::try_from(index).ok()? * 64 + absent.trailing_zeros();
+                return (piece < self.len).then_some(piece);
+            }
+        }
+        None
+    }
+
     /// The pieces in the set, in order.
     pub fn iter(&self) -> impl Iterator<Item = u32> + '_ {
         (0u32..).zip(self.words.iter()).flat_map(|(index, &word)| Ones(word).map(move |bit| index * 64 + bit))
@@ -143,6 +159,9 @@ mod tests {
             prop_assert_eq!(field.is_full(), model.len() == len as usize);
             prop_assert_eq!(field.iter().collect::<Vec<_>>(), model.iter().copied().collect::<Vec<_>>());
             prop_assert_eq!(field.without(&other).collect::<Vec<_>>(), model.difference(&model_other).copied().collect::<Vec<_>>());
+            for from in [0, 63, 64, 65, len / 2, len] {
+                prop_assert_eq!(field.first_absent(from), (from..len).find(|piece| !model.contains(piece)));
+            }
             prop_assert_eq!(field.exceeds(&other), !model.is_subset(&model_other));
             prop_assert_eq!((0..310).filter(|piece| field.has(*piece)).count(), model.len());
             let bytes = field.bytes(0, usize::MAX);

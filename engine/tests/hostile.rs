@@ -211,7 +211,7 @@ fn a_request_for_a_piece_that_is_not_held() {
 #[test]
 fn an_answer_to_what_was_not_asked() {
     for message in [
-        M::Grant { file: MINE, queue: 0 },
+        M::Grant { file: MINE, queue: 0, hint: None },
         M::Busy { file: MINE, queue: 0 },
         M::Withdrawn { file: MINE },
         M::Hashes { file: MINE, from: 0, list: List::new(vec![]) },
@@ -289,7 +289,7 @@ fn pieces_that_do_not_match_their_hashes() {
     let mut scene = Scene::fetching();
     scene.hashes();
     for _ in 0..3 {
-        scene.say(M::Grant { file: MINE, queue: 0 });
+        scene.say(M::Grant { file: MINE, queue: 0, hint: None });
         scene.world.advance(Span::from_millis(50));
         let hers = scene.hers();
         let wanted = scene.world.said(scene.mallory, scene.link).filter_map(|packet| match packet {

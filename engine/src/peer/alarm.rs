@@ -11,11 +11,13 @@ pub(super) enum Alarm {
     Sweep,
     /// When to tell neighbours of new pieces.
     Haves,
+    /// When to grant the next slot, since the piece that is being sent has nearly left.
+    GrantAhead,
     /// When to say something on quiet links, and end dead ones.
     KeepAlive,
 }
 
-const COUNT: usize = 4;
+const COUNT: usize = 5;
 
 /// The alarms that are set. Setting one that is set keeps the earlier time.
 #[derive(Debug)]

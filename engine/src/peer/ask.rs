@@ -8,7 +8,6 @@ use alloc::vec::Vec;
 use rand::RngExt as _;
 
 use super::Peer;
-use super::alarm::Alarm;
 use super::file::{Download, File, Flight, Neighbour, Source};
 use super::io::Action;
 use super::link::Link;
@@ -16,7 +15,7 @@ use super::strategy::Strategy;
 use super::turn::Turn;
 use crate::id::{FileId, LinkId, Slot};
 use crate::limits::{
-    END_GAME_COPIES, FAST_PIECE, OUTSTANDING_PER_LINK, OUTSTANDING_SLOW, RANDOM_FIRST_PIECES, SLOTS, SWEEP,
+    END_GAME_COPIES, FAST_PIECE, OUTSTANDING_PER_LINK, OUTSTANDING_SLOW, RANDOM_FIRST_PIECES, SLOTS,
 };
 use crate::time::{Span, Time};
 use crate::violation::Violation;
@@ -24,6 +23,9 @@ use crate::wire::peer::PeerMessage;
 
 /// How long a piece is expected to take from a peer that was never measured: optimistic, so that each gets a try.
 const UNMEASURED: Span = Span::from_millis(1);
+
+/// Requests for slots beyond the number of pieces that are coming in.
+const SPARE_ASKS: usize = 4;
 
 impl Peer {
     /// Asks for as many slots as there is use and room for.
@@ -48,7 +50,9 @@ impl Peer {
     fn next_uploader(&mut self, id: FileId, share: usize, now: Time) -> Option<LinkId> {
         let file = self.files.get(id)?;
         let download = file.download()?;
-        if download.outstanding() >= share || download.asks >= askable(download) {
+        // Who waits at more places than it has pieces coming in keeps others from them.
+        let patient = download.flights.len() + SPARE_ASKS;
+        if download.outstanding() >= share || download.asks >= askable(download).min(patient) {
             return None;
         }
         let (links, bad, rng) = (&self.links, &self.bad_pieces, &mut self.peer_rng);
@@ -101,7 +105,7 @@ impl Peer {
         }
     }
 
-    pub(super) fn granted(&mut self, link: LinkId, id: FileId, turn: &mut Turn<'_>) {
+    pub(super) fn granted(&mut self, link: LinkId, id: FileId, hint: Option<u32>, turn: &mut Turn<'_>) {
         if !self.ask_answered(link, id, turn.now) {
             return self.violation(link, Violation::UnaskedAnswer, turn);
         }
@@ -109,15 +113,13 @@ impl Peer {
         let may_fetch = fetching.is_some();
         let picked = fetching.and_then(|file| {
             let neighbour = file.neighbours.get(&link)?;
-            pick(file, neighbour, link, &mut self.piece_rng)
+            pick(file, neighbour, link, hint, &mut self.piece_rng)
         });
         let slot = picked.and_then(|_| self.free_slots.pop());
         match (picked, slot) {
             (Some(piece), Some(slot)) => self.request(link, id, piece, slot, turn),
             _ => {
-                if let Some(neighbour) =
-                    self.files.get_mut(id).and_then(|file| file.neighbours.get_mut(&link))
-                {
+                if let Some(neighbour) = self.neighbour_mut(link, id) {
                     neighbour.fruitless = may_fetch;
                 }
                 self.send(link, PeerMessage::Return { file: id }, turn);
@@ -155,29 +157,32 @@ impl Peer {
         if !self.ask_answered(link, id, turn.now) {
             return self.violation(link, Violation::UnaskedAnswer, turn);
         }
-        let wait = self.links.get(link).map_or(SWEEP, |there| there.expected(0, SWEEP));
-        if let Some(neighbour) = self.files.get_mut(id).and_then(|file| file.neighbours.get_mut(&link)) {
-            // The word that there is room may be lost with what it was for, so look again in any case.
-            neighbour.busy_until = turn.now + wait * 4;
+        if let Some(neighbour) = self.neighbour_mut(link, id) {
+            neighbour.busy = true;
         }
-        self.alarms.set(Alarm::Sweep, turn.now + SWEEP);
     }
 
     pub(super) fn withdrawn(&mut self, link: LinkId, id: FileId, turn: &mut Turn<'_>) {
-        let neighbour = self.files.get_mut(id).and_then(|file| file.neighbours.get_mut(&link));
+        let neighbour = self.neighbour_mut(link, id);
         let expected = neighbour.is_some_and(|neighbour| core::mem::take(&mut neighbour.withdrawing));
         if !expected || !self.ask_answered(link, id, turn.now) {
             self.violation(link, Violation::UnaskedAnswer, turn);
         }
     }
 
-    /// An uploader's queue has room again.
-    pub(super) fn free(&mut self, link: LinkId) {
-        for file in self.files.table.values_mut() {
-            if let Some(neighbour) = file.neighbours.get_mut(&link) {
-                neighbour.busy_until = Time::default();
-            }
+    /// An uploader whose queue was full keeps a place in it: take it now, or pass.
+    pub(super) fn offered(&mut self, link: LinkId, id: FileId, turn: &mut Turn<'_>) {
+        let Some(neighbour) = self.neighbour_mut(link, id) else { return };
+        neighbour.busy = false;
+        let before = neighbour.asks;
+        self.fill(turn);
+        if self.neighbour_mut(link, id).is_some_and(|neighbour| neighbour.asks == before) {
+            self.send(link, PeerMessage::Pass { file: id }, turn);
         }
+    }
+
+    fn neighbour_mut(&mut self, link: LinkId, id: FileId) -> Option<&mut Neighbour> {
+        self.files.get_mut(id)?.neighbours.get_mut(&link)
     }
 }
 
@@ -208,7 +213,7 @@ fn can_ask(neighbour: &Neighbour, link: &Link, now: Time) -> bool {
     neighbour.useful > 0
         && !neighbour.fruitless
         && !neighbour.withdrawing
-        && neighbour.busy_until <= now
+        && !neighbour.busy
         && link.rests_until <= now
         && neighbour.outstanding() < depth
 }
@@ -224,10 +229,26 @@ fn rank(strategy: Strategy, neighbour: &Neighbour, link: &Link) -> u64 {
 }
 
 /// The piece to ask of a neighbour that granted a slot: random first, then rarest; then a second copy of what is long under way.
-fn pick(file: &File, neighbour: &Neighbour, link: LinkId, rng: &mut rand_chacha::ChaCha8Rng) -> Option<u32> {
+///
+/// Among equally rare pieces the uploader's hint decides: one who holds all of a file knows best what it has not given to anybody yet.
+fn pick(
+    file: &File,
+    neighbour: &Neighbour,
+    link: LinkId,
+    hint: Option<u32>,
+    rng: &mut rand_chacha::ChaCha8Rng,
+) -> Option<u32> {
     let download = file.download()?;
     let random_first = file.held.count() < RANDOM_FIRST_PIECES;
     if let Some(piece) = download.picker.pick(&neighbour.have, random_first, rng) {
+        let rarity = download.picker.availability(piece);
+        let as_good = |hint: &u32| {
+            *hint < file.held.len()
+                && download.picker.wants(*hint)
+                && neighbour.have.has(*hint)
+                && download.picker.availability(*hint) <= rarity
+        };
+        let piece = hint.filter(as_good).unwrap_or(piece);
         return Some(piece).filter(|piece| !neighbour.cancelling.contains(piece));
     }
     if download.picker.wanted() > 0 {

@@ -42,6 +42,8 @@ pub(super) struct File {
     pub(super) swarm: Option<(u32, u32, Time)>,
     /// Bytes sent to others.
     pub(super) sent: u64,
+    /// Of a complete file: the piece after that which was hinted at last.
+    pub(super) next_hint: u32,
     /// Of a file that was fetched in this session: how that went.
     pub(super) fetched: Option<Fetched>,
     /// Grows from file to file: the order in which downloads are listed.
@@ -146,8 +148,8 @@ pub(super) struct Neighbour {
     pub(super) cancelling: Vec<u32>,
     /// Pieces that it owes.
     pub(super) requests: usize,
-    /// Until when it is not asked, because its queue was full.
-    pub(super) busy_until: Time,
+    /// Whether its queue was full, so that it is not asked until it says that it has a place.
+    pub(super) busy: bool,
     /// It had nothing that was not under way; until there is news, it is not asked.
     pub(super) fruitless: bool,
 }
@@ -175,6 +177,7 @@ impl File {
             announced_at: Time::default(),
             swarm: None,
             sent: 0,
+            next_hint: 0,
             fetched: None,
             order,
         }

@@ -228,6 +228,8 @@ impl Peer {
             fresh.retain(|id| self.files.get(*id).is_some_and(|file| file.announced.is_none()));
             self.announce(&fresh, true, turn);
         }
+        // What it is for is done after every input.
+        self.alarms.take(Alarm::GrantAhead, now);
         if self.alarms.take(Alarm::KeepAlive, now) {
             self.keep_alive(turn);
             if !self.links.table.is_empty() || self.session.tracker().is_some() {
@@ -294,10 +296,6 @@ impl Peer {
                 self.drop_link(link, turn);
                 turn.act(Action::Close { link, violation: None });
             }
-            PeerMessage::Free { queue } => {
-                self.queue_is(link, queue);
-                self.free(link);
-            }
             PeerMessage::Close { file } => {
                 if let Some(Some(ours)) = there.files.remove(&file) {
                     self.part(link, ours, turn);
@@ -327,9 +325,14 @@ impl Peer {
                 self.queue_is(link, queue);
                 self.busy(link, id, turn);
             }
-            PeerMessage::Grant { queue, .. } => {
+            PeerMessage::Free { queue, .. } => {
                 self.queue_is(link, queue);
-                self.granted(link, id, turn);
+                self.offered(link, id, turn);
+            }
+            PeerMessage::Pass { .. } => self.passed(link, id),
+            PeerMessage::Grant { queue, hint, .. } => {
+                self.queue_is(link, queue);
+                self.granted(link, id, hint, turn);
             }
             PeerMessage::Withdraw { .. } => self.withdraw(link, id, turn),
             PeerMessage::Withdrawn { .. } => self.withdrawn(link, id, turn),
@@ -390,6 +393,8 @@ const fn about(message: &PeerMessage) -> Option<FileId> {
         | M::Ask { file }
         | M::Queued { file, .. }
         | M::Busy { file, .. }
+        | M::Free { file, .. }
+        | M::Pass { file }
         | M::Grant { file, .. }
         | M::Withdraw { file }
         | M::Withdrawn { file }
@@ -397,8 +402,6 @@ const fn about(message: &PeerMessage) -> Option<FileId> {
         | M::Request { file, .. }
         | M::Cancel { file, .. }
         | M::Cancelled { file, .. } => Some(*file),
-        M::Open(_) | M::Decline { .. } | M::Close { .. } | M::Free { .. } | M::Ping | M::Pong | M::Bye => {
-            None
-        }
+        M::Open(_) | M::Decline { .. } | M::Close { .. } | M::Ping | M::Pong | M::Bye => None,
     }
 }

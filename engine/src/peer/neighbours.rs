@@ -434,7 +434,7 @@ impl Neighbour {
             withdrawing: false,
             cancelling: Vec::new(),
             requests: 0,
-            busy_until: Time::default(),
+            busy: false,
             fruitless: false,
         }
     }

@@ -6,6 +6,8 @@
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 
+use rand::RngExt as _;
+
 use super::Peer;
 use super::alarm::Alarm;
 use super::io::{Action, Outcome, Work};
@@ -13,13 +15,14 @@ use super::jobs::Job;
 use super::rate::Smooth;
 use super::turn::Turn;
 use crate::id::{FileId, JobId, LinkId};
-use crate::limits::{
-    FAST_PIECE, GRANT_PATIENCE, GRANTS_MAX, OUTSTANDING_SLOW, SENDS_FAST, SWEEP, UPLOAD_QUEUE_MAX,
-};
+use crate::limits::{FAST_PIECE, GRANT_PATIENCE, GRANTS_MAX, SENDS_FAST, SWEEP, UPLOAD_QUEUE_MAX};
 use crate::piece::Extent;
 use crate::time::{Span, Time};
 use crate::violation::Violation;
 use crate::wire::peer::PeerMessage;
+
+/// On a slow uplink the next slot is granted when no more than this part of a piece's time is left, or what an answer takes.
+const AHEAD: u64 = 8;
 
 /// Slots and queue of this peer as an uploader.
 #[derive(Debug, Default)]
@@ -31,12 +34,17 @@ pub(super) struct Uploads {
     /// Pieces named that are not being sent yet.
     requests: VecDeque<(LinkId, Extent)>,
     sending: BTreeMap<JobId, Sending>,
-    /// Links that were told that the queue is full, and not yet that it has room.
+    /// Links that were told that the queue is full, and not yet that it has a place for them.
     told_busy: VecDeque<(LinkId, FileId)>,
+    /// Places in the queue that are kept for those who were told of them.
+    offers: Vec<Granted>,
     piece_time: Smooth,
+    /// From the grant of a slot to the name of the piece.
+    answer_time: Smooth,
     last_sent: Time,
 }
 
+/// A place or a slot, and since when it waits for a word of whom it was given to.
 #[derive(Clone, Copy, Debug)]
 struct Granted {
     link: LinkId,
@@ -57,19 +65,52 @@ impl Uploads {
         self.piece_time.get().is_some_and(|time| time <= FAST_PIECE)
     }
 
-    fn slots(&self) -> usize {
-        if self.is_fast() { GRANTS_MAX } else { OUTSTANDING_SLOW }
+    /// How many slots may be in use. On a slow uplink the next is granted just before the piece that is being sent has left, so that the
+    /// choice of the next piece is as late as can be.
+    fn slots(&self, now: Time) -> usize {
+        if self.is_fast() {
+            return GRANTS_MAX;
+        }
+        let ahead = self.grant_ahead_at().is_some_and(|at| at <= now);
+        (self.side_by_side(now) + usize::from(ahead)).min(GRANTS_MAX)
+    }
+
+    /// When the next slot is to be granted, if something is being sent.
+    fn grant_ahead_at(&self) -> Option<Time> {
+        let began = self.sending.values().map(|sending| sending.since).min()?;
+        let Some(piece_time) = self.piece_time.get() else { return Some(began) };
+        let answer_time = self.answer_time.get().unwrap_or(piece_time);
+        let lead_us = (piece_time.0 / AHEAD).max(answer_time.0 * 3 / 2);
+        Some(began + Span(piece_time.0.saturating_sub(lead_us)))
+    }
+
+    /// How many places one link may take, so that each that waits comes to its turn.
+    fn fair_share(&self, now: Time) -> usize {
+        (self.slots(now) + UPLOAD_QUEUE_MAX).div_ceil(self.told_busy.len() + 1)
+    }
+
+    /// Places in slots and queue that nobody has or was offered.
+    fn room(&self, now: Time) -> usize {
+        let taken = self.in_use() + self.queue.len() + self.offers.len();
+        (self.slots(now) + UPLOAD_QUEUE_MAX).saturating_sub(taken)
     }
 
     fn in_use(&self) -> usize {
         self.granted.len() + self.requests.len() + self.sending.len()
     }
 
-    fn of_link(&self, link: LinkId) -> usize {
-        self.queue.iter().filter(|(other, _)| *other == link).count()
-            + self.granted.iter().filter(|granted| granted.link == link).count()
+    /// Slots that a link has.
+    fn in_use_by(&self, link: LinkId) -> usize {
+        self.granted.iter().filter(|granted| granted.link == link).count()
             + self.requests.iter().filter(|(other, _)| *other == link).count()
             + self.sending.values().filter(|sending| sending.link == link).count()
+    }
+
+    /// Slots that a link has, waits for or was offered.
+    fn of_link(&self, link: LinkId) -> usize {
+        self.in_use_by(link)
+            + self.queue.iter().filter(|(other, _)| *other == link).count()
+            + self.offers.iter().filter(|offer| offer.link == link).count()
     }
 
     fn load(&self) -> u16 {
@@ -84,7 +125,7 @@ impl Uploads {
     }
 
     pub(super) fn is_idle(&self) -> bool {
-        self.in_use() == 0 && self.queue.is_empty() && self.told_busy.is_empty()
+        self.in_use() == 0 && self.queue.is_empty() && self.told_busy.is_empty() && self.offers.is_empty()
     }
 
     pub(super) fn check(&self) {
@@ -96,32 +137,42 @@ impl Uploads {
 impl Peer {
     /// A peer asks for a slot.
     pub(super) fn asked(&mut self, link: LinkId, file: FileId, turn: &mut Turn<'_>) {
-        let fair = self.fair_share(file);
         let uploads = &mut self.uploads;
-        let message = if uploads.of_link(link) >= fair {
-            uploads.tell_later(link, file);
-            PeerMessage::Busy { file, queue: uploads.load() }
-        } else if uploads.in_use() < uploads.slots() && uploads.queue.is_empty() {
-            uploads.granted.push(Granted { link, file, since: turn.now });
-            PeerMessage::Grant { file, queue: uploads.load() }
-        } else if uploads.queue.len() < UPLOAD_QUEUE_MAX {
-            uploads.queue.push_back((link, file));
-            PeerMessage::Queued { file, queue: uploads.load() }
-        } else {
-            uploads.tell_later(link, file);
-            PeerMessage::Busy { file, queue: uploads.load() }
-        };
+        let fair = uploads.fair_share(turn.now);
+        uploads.take_offer(link, file);
+        let there_is_room = uploads.room(turn.now) > 0 && uploads.queue.len() < UPLOAD_QUEUE_MAX;
         self.alarms.set(Alarm::Sweep, turn.now + SWEEP);
-        self.send(link, message, turn);
+        if uploads.of_link(link) >= fair || !there_is_room {
+            uploads.tell_later(link, file);
+            let queue = uploads.load();
+            return self.send(link, PeerMessage::Busy { file, queue }, turn);
+        }
+        if uploads.in_use() < uploads.slots(turn.now) && uploads.queue.is_empty() {
+            return self.grant(link, file, turn);
+        }
+        uploads.queue.push_back((link, file));
+        let queue = uploads.load();
+        self.send(link, PeerMessage::Queued { file, queue }, turn);
     }
 
-    /// How many places one link may take, so that each that fetches the file comes to its turn.
-    fn fair_share(&self, id: FileId) -> usize {
-        let leechers = self
-            .files
-            .get(id)
-            .map_or(0, |file| file.neighbours.values().filter(|n| !n.have.is_full()).count());
-        (self.uploads.slots() + UPLOAD_QUEUE_MAX).div_ceil(leechers.max(1))
+    fn grant(&mut self, link: LinkId, file: FileId, turn: &mut Turn<'_>) {
+        self.uploads.granted.push(Granted { link, file, since: turn.now });
+        let (hint, queue) = (self.hint(link, file), self.uploads.load());
+        self.send(link, PeerMessage::Grant { file, queue, hint }, turn);
+    }
+
+    /// Of the pieces that a neighbour lacks, the next in turn: so a seeder gives all of its pieces before it gives one twice.
+    fn hint(&mut self, link: LinkId, id: FileId) -> Option<u32> {
+        let file = self.files.get_mut(id).filter(|file| file.is_complete())?;
+        let have = &file.neighbours.get(&link)?.have;
+        let hint = have.first_absent(file.next_hint).or_else(|| have.first_absent(0))?;
+        file.next_hint = hint + 1;
+        Some(hint)
+    }
+
+    /// A peer does not want the place that was kept for it. There is none if a request of its own, which crossed the offer, has it.
+    pub(super) fn passed(&mut self, link: LinkId, id: FileId) {
+        self.uploads.take_offer(link, id);
     }
 
     /// A peer names the piece for which it was granted a slot.
@@ -133,15 +184,16 @@ impl Peer {
         if !file.held.has(piece) {
             return self.violation(link, Violation::NotHeld, turn);
         }
-        if !self.uploads.take_grant(link, id) {
+        let Some(granted) = self.uploads.take_grant(link, id) else {
             return self.violation(link, Violation::NoSlot, turn);
-        }
+        };
+        self.uploads.answer_time.add(turn.now.since(granted.since));
         self.uploads.requests.push_back((link, extent));
     }
 
     /// A peer has no use for its slot.
     pub(super) fn returned(&mut self, link: LinkId, id: FileId, turn: &mut Turn<'_>) {
-        if !self.uploads.take_grant(link, id) {
+        if self.uploads.take_grant(link, id).is_none() {
             self.violation(link, Violation::NoSlot, turn);
         }
     }
@@ -180,6 +232,7 @@ impl Peer {
         let uploads = &mut self.uploads;
         uploads.queue.retain(|(other, id)| !concerns(*other, *id));
         uploads.granted.retain(|granted| !concerns(granted.link, granted.file));
+        uploads.offers.retain(|offer| !concerns(offer.link, offer.file));
         uploads.requests.retain(|(other, extent)| !concerns(*other, extent.file));
         uploads.told_busy.retain(|(other, id)| !concerns(*other, *id));
         for (job, _) in uploads.sending.iter().filter(|(_, s)| concerns(s.link, s.extent.file)) {
@@ -190,23 +243,45 @@ impl Peer {
     /// Grants slots that are free, begins sending, and tells those that were turned away that there is room.
     pub(super) fn serve(&mut self, turn: &mut Turn<'_>) {
         self.start_sends(turn);
-        while self.uploads.in_use() < self.uploads.slots() {
-            let Some((link, file)) = self.uploads.queue.pop_front() else { break };
-            self.uploads.granted.push(Granted { link, file, since: turn.now });
-            let queue = self.uploads.load();
-            self.send(link, PeerMessage::Grant { file, queue }, turn);
+        while self.uploads.in_use() < self.uploads.slots(turn.now) {
+            let Some((link, file)) = self.next_to_grant() else { break };
+            self.grant(link, file, turn);
         }
-        let mut room = UPLOAD_QUEUE_MAX.saturating_sub(self.uploads.queue.len())
-            + self.uploads.slots().saturating_sub(self.uploads.in_use());
-        for (link, file) in core::mem::take(&mut self.uploads.told_busy) {
-            if room == 0 || self.uploads.of_link(link) >= self.fair_share(file) {
-                self.uploads.told_busy.push_back((link, file));
-                continue;
-            }
-            let queue = self.uploads.load();
-            self.send(link, PeerMessage::Free { queue }, turn);
-            room -= 1;
+        self.offer_places(turn);
+        if let Some(at) = self.uploads.grant_ahead_at().filter(|at| *at > turn.now) {
+            self.alarms.set(Alarm::GrantAhead, at);
         }
+    }
+
+    /// Takes out of the queue whoever has least from us already; of those, who came first.
+    fn next_to_grant(&mut self) -> Option<(LinkId, FileId)> {
+        let uploads = &mut self.uploads;
+        let (at, _) =
+            (0usize..).zip(&uploads.queue).min_by_key(|(_, (link, _))| uploads.in_use_by(*link))?;
+        uploads.queue.remove(at)
+    }
+
+    /// Keeps a free place for each that was turned away, as far as there are places.
+    fn offer_places(&mut self, turn: &mut Turn<'_>) {
+        for _ in 0..self.uploads.room(turn.now) {
+            let Some(at) = self.next_to_offer(turn.now) else { return };
+            let Some((link, file)) = self.uploads.told_busy.swap_remove_back(at) else { return };
+            self.uploads.offers.push(Granted { link, file, since: turn.now });
+            let queue = self.uploads.load();
+            self.send(link, PeerMessage::Free { file, queue }, turn);
+        }
+    }
+
+    /// Whose turn it is: whoever holds least, since the sooner it has something to give, the sooner its uplink works for all.
+    fn next_to_offer(&mut self, now: Time) -> Option<usize> {
+        let (uploads, files, rng) = (&self.uploads, &self.files, &mut self.peer_rng);
+        let fair = uploads.fair_share(now);
+        let held = |link: &LinkId, file: &FileId| Some(files.get(*file)?.neighbours.get(link)?.have.count());
+        (0usize..)
+            .zip(&uploads.told_busy)
+            .filter(|(_, (link, _))| uploads.of_link(*link) < fair)
+            .min_by_key(|(_, (link, file))| (held(link, file).min(Some(1)), rng.random::<u32>()))
+            .map(|(at, _)| at)
     }
 
     fn start_sends(&mut self, turn: &mut Turn<'_>) {
@@ -244,11 +319,17 @@ impl Peer {
         }
     }
 
-    /// Looks for slots that are granted and not used.
+    /// Looks for slots that are granted, and places that are kept, and not used.
     pub(super) fn sweep_uploads(&mut self, turn: &mut Turn<'_>) {
         let late = |granted: &&Granted| turn.now.since(granted.since) >= GRANT_PATIENCE;
-        let links: Vec<LinkId> =
-            self.uploads.granted.iter().filter(late).map(|granted| granted.link).collect();
+        let links: Vec<LinkId> = self
+            .uploads
+            .granted
+            .iter()
+            .chain(&self.uploads.offers)
+            .filter(late)
+            .map(|granted| granted.link)
+            .collect();
         for link in links {
             self.violation(link, Violation::SlotUnused, turn);
         }
@@ -256,10 +337,17 @@ impl Peer {
 }
 
 impl Uploads {
-    /// Uses up a granted slot; false if there is none.
-    fn take_grant(&mut self, link: LinkId, file: FileId) -> bool {
-        let at = self.granted.iter().position(|granted| granted.link == link && granted.file == file);
-        at.map(|at| self.granted.remove(at)).is_some()
+    /// Uses up a granted slot; none if there is none.
+    fn take_grant(&mut self, link: LinkId, file: FileId) -> Option<Granted> {
+        let at = self.granted.iter().position(|granted| granted.link == link && granted.file == file)?;
+        Some(self.granted.remove(at))
+    }
+
+    /// Gives up a place that was kept, if one was.
+    fn take_offer(&mut self, link: LinkId, file: FileId) {
+        if let Some(at) = self.offers.iter().position(|offer| offer.link == link && offer.file == file) {
+            self.offers.swap_remove(at);
+        }
     }
 
     fn tell_later(&mut self, link: LinkId, file: FileId) {

@@ -68,17 +68,24 @@ pub enum PeerMessage {
         /// Slots granted or waited for at the sender.
         queue: u16,
     },
-    /// "My queue is full": `Free` will follow when it is not.
+    /// "My queue is full": one `Free` will follow when there is a place for you.
     Busy {
         /// The file.
         file: FileId,
         /// Slots granted or waited for at the sender.
         queue: u16,
     },
-    /// "My queue has room again." To each that was told `Busy`.
+    /// "There is a place for you in my queue, which I keep." To one that was told `Busy`; answered by `Ask` or `Pass`.
     Free {
+        /// The file.
+        file: FileId,
         /// Slots granted or waited for at the sender.
         queue: u16,
+    },
+    /// "I need no place in your queue at present."
+    Pass {
+        /// The file.
+        file: FileId,
     },
     /// "You have a slot: which piece?" Answered by `Request` or `Return`.
     Grant {
@@ -86,6 +93,8 @@ pub enum PeerMessage {
         file: FileId,
         /// Slots granted or waited for at the sender.
         queue: u16,
+        /// Of the pieces that the recipient lacks, one that the sender, who holds all, sent least: a hint among equally rare ones.
+        hint: Option<u32>,
     },
     /// "I no longer wait for the slot I asked for." Answered by `Withdrawn`, unless a `Grant` crossed it.
     Withdraw {

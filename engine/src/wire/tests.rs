@@ -62,8 +62,13 @@ fn peer_message() -> impl Strategy<Value = PeerMessage> {
         file().prop_map(|file| M::Ask { file }),
         (file(), any::<u16>()).prop_map(|(file, queue)| M::Queued { file, queue }),
         (file(), any::<u16>()).prop_map(|(file, queue)| M::Busy { file, queue }),
-        any::<u16>().prop_map(|queue| M::Free { queue }),
-        (file(), any::<u16>()).prop_map(|(file, queue)| M::Grant { file, queue }),
+        (file(), any::<u16>()).prop_map(|(file, queue)| M::Free { file, queue }),
+        file().prop_map(|file| M::Pass { file }),
+        (file(), any::<u16>(), any::<Option<u32>>()).prop_map(|(file, queue, hint)| M::Grant {
+            file,
+            queue,
+            hint
+        }),
         file().prop_map(|file| M::Withdraw { file }),
         file().prop_map(|file| M::Withdrawn { file }),
         file().prop_map(|file| M::Return { file }),

@@ -241,7 +241,7 @@ fn answer(
             let list = List::new(file.content.hashes.list()[*from as usize..].to_vec());
             link.send(&PeerMessage::Hashes { file: FILE, from: *from, list })
         }
-        PeerMessage::Ask { .. } => link.send(&PeerMessage::Grant { file: FILE, queue: 0 }),
+        PeerMessage::Ask { .. } => link.send(&PeerMessage::Grant { file: FILE, queue: 0, hint: None }),
         PeerMessage::Request { piece, .. } => link.send_piece(theirs, *piece, file.content.piece(*piece)),
         other => unreachable!("not a stage: {other:?}"),
     }
