@@ -15,6 +15,7 @@ mod node;
 pub mod prose;
 mod queue;
 pub mod scenario;
+mod trace;
 mod world;
 
 pub use content::{ContentId, Whole};
