@@ -54,8 +54,10 @@ impl World {
                 let reply = reply.map(|reply| *reply).map_err(|refusal| *refusal);
                 let twin = client.answers.insert(command, reply);
                 assert!(twin.is_none(), "a command is answered once");
+                self.watch.answered(id, command);
             }
             PeerAction::Tell(news) => {
+                self.watch.told(id, &news);
                 let Kind::Client(client) = &mut self.nodes[id.0].kind else { return };
                 client.news.push((self.now, *news));
             }
@@ -71,6 +73,7 @@ impl World {
         let Kind::Client(client) = &mut self.nodes[id.0].kind else { return };
         assert_eq!(client.disk.open_count(), 0, "a client closes its files before it ends");
         client.exited = true;
+        self.watch.exited(id);
         self.end_life(id);
     }
 
@@ -173,7 +176,11 @@ impl World {
             }
             PeerWork::Write { slot, extent, cv } => {
                 let bytes = client.slots.remove(&slot).expect("a slot is written when it is full");
-                disk.write(extent, bytes, cv, digests)
+                let outcome = disk.write(extent, bytes, cv, digests);
+                if outcome == Outcome::Done {
+                    self.watch.stored(id, &bytes);
+                }
+                outcome
             }
             PeerWork::Sync { file } => disk.sync(file),
             PeerWork::Finish { file } => disk.finish(file, digests),

@@ -47,6 +47,9 @@ impl World {
         let ends = [End::new(node, life), End::new(there, self.nodes[there.0].life)];
         let access = |id: NodeId| self.nodes[id.0].line.access.latency;
         let latency = access(node).max(access(there));
+        if self.nodes[node.0].is_honest() != self.nodes[there.0].is_honest() {
+            self.watch.bad_pairs.insert((node.min(there), node.max(there)));
+        }
         let link = self.links.insert(Connection { ends, latency, ending: false });
         self.nodes[node.0].links.push(link);
         self.nodes[there.0].links.push(link);
@@ -165,6 +168,7 @@ impl World {
                 client.slots.insert(slot, bytes);
                 *client.received.or_default(from) += 1;
                 self.pieces_delivered += 1;
+                self.watch.delivered(from, &bytes);
                 let extent = Extent { file, piece: bytes.piece, len: bytes.len };
                 self.give_peer(node, PeerInput::Block { link, extent, slot });
             }
@@ -271,6 +275,7 @@ impl World {
         let Some((transfer, began, _)) = line.current.take_if(|(_, _, current)| *current == begun) else {
             return;
         };
+        self.watch.left(node, u64::from(transfer.extent.len));
         self.piece_left(node, transfer, began);
         self.use_uplink(node);
         self.finish_job(node, transfer.job, Work::Ended(Outcome::Sent));
@@ -300,8 +305,9 @@ impl World {
     fn stop_where(&mut self, node: NodeId, which: impl Fn(&Transfer) -> bool) {
         let mut stopped = Vec::new();
         let there = &mut self.nodes[node.0];
-        if let Some((transfer, ..)) = there.line.current.take_if(|(transfer, ..)| which(transfer)) {
+        if let Some((transfer, began, _)) = there.line.current.take_if(|(transfer, ..)| which(transfer)) {
             stopped.push(transfer.job);
+            self.watch.left(node, there.line.cut_off(began, self.now));
         }
         let line = &mut there.line.waiting;
         stopped.extend(line.iter().filter(|transfer| which(transfer)).map(|transfer| transfer.job));

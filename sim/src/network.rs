@@ -160,6 +160,11 @@ impl Line {
         Line { access, waiting: VecDeque::new(), current: None, begun: 0, down_free: Time(0) }
     }
 
+    /// Bytes that left between two times.
+    pub(crate) const fn cut_off(&self, began: Time, now: Time) -> u64 {
+        now.since(began).0 * self.access.up / 1_000_000
+    }
+
     /// When a piece that left between `began` and `now` has come in.
     pub(crate) fn come_in(&mut self, began: Time, now: Time, len: u32) -> Time {
         let done = now.max(self.down_free.max(began) + duration(len, self.access.down));

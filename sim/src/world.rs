@@ -82,6 +82,8 @@ pub struct World {
     /// When the tracker said that somebody is no longer a member.
     pub(crate) expelled: BTreeMap<(GroupName, UserName), Time>,
     pub(crate) pieces_delivered: u64,
+    /// What a run of a scenario wants to know.
+    pub(crate) watch: crate::watch::Watch,
     /// Things that happened.
     pub(crate) events: u64,
 }
@@ -111,6 +113,7 @@ impl World {
             blames: Vec::new(),
             expelled: BTreeMap::new(),
             pieces_delivered: 0,
+            watch: crate::watch::Watch::default(),
             events: 0,
         };
         let access = Access { up: 1 << 30, down: 1 << 30, ..Access::default() };
