@@ -25,6 +25,7 @@ pub mod peer;
 pub mod piece;
 pub mod refusal;
 pub mod seed;
+pub mod table;
 pub mod time;
 pub mod tracker;
 pub mod violation;

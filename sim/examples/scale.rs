@@ -60,7 +60,7 @@ fn main() -> std::io::Result<()> {
     let grown = peak_bytes().saturating_sub(empty_bytes);
     writeln!(out, "memory    {:.0} bytes a peer", grown as f64 / f64::from(arguments.peers + 1))?;
     writeln!(out, "ratio     {:.4}", last.since(began).0 as f64 / bound as f64)?;
-    writeln!(out, "trace     {}", engine::id::Blake3(world.trace()))
+    writeln!(out, "trace     {:016x}", world.trace())
 }
 
 /// Bytes of this process in memory.

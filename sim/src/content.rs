@@ -1,5 +1,7 @@
 //! Content without bytes: what is in a piece is a function of (content, piece), and so are its digests.
 
+use std::collections::BTreeMap;
+
 use engine::id::{ChainingValue, Sha1};
 use engine::piece::{self, Content, Hashes, PieceDigest, Size};
 
@@ -38,7 +40,7 @@ impl Bytes {
 }
 
 /// A whole file: a content and its length.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Whole {
     /// What is in it.
     pub content: ContentId,
@@ -56,10 +58,46 @@ impl Whole {
     /// What a survey of the file finds.
     #[must_use]
     pub fn survey(&self) -> (Content, Hashes) {
-        let digests: Vec<_> = (0..self.size.pieces()).map(|piece| self.piece(piece).digest()).collect();
-        let values: Vec<_> = digests.iter().map(|digest| digest.cv).collect();
-        let hashes = Hashes::new(digests.iter().map(|digest| digest.sha1).collect());
-        let checksum = piece::checksum(self.size, &values);
-        (Content { size: self.size, checksum, hashes: hashes.root() }, hashes)
+        let known = Known::new(*self);
+        (known.content, known.hashes)
+    }
+}
+
+/// The digests of all content that anybody had to do with: each is computed once, and not once for each peer.
+#[derive(Debug, Default)]
+pub(crate) struct Digests(BTreeMap<Whole, Known>);
+
+#[derive(Debug)]
+struct Known {
+    pieces: Box<[PieceDigest]>,
+    content: Content,
+    hashes: Hashes,
+}
+
+impl Known {
+    fn new(whole: Whole) -> Known {
+        let pieces: Box<[_]> = (0..whole.size.pieces()).map(|piece| whole.piece(piece).digest()).collect();
+        let values: Vec<_> = pieces.iter().map(|digest| digest.cv).collect();
+        let hashes = Hashes::new(pieces.iter().map(|digest| digest.sha1).collect());
+        let checksum = piece::checksum(whole.size, &values);
+        Known { pieces, content: Content { size: whole.size, checksum, hashes: hashes.root() }, hashes }
+    }
+}
+
+impl Digests {
+    fn known(&mut self, whole: Whole) -> &Known {
+        self.0.entry(whole).or_insert_with(|| Known::new(whole))
+    }
+
+    /// What a survey of a file finds.
+    pub(crate) fn survey(&mut self, whole: Whole) -> (Content, Hashes) {
+        let known = self.known(whole);
+        (known.content, known.hashes.clone())
+    }
+
+    /// The digests of a piece that came as one of `whole`.
+    pub(crate) fn of(&mut self, whole: Whole, bytes: &Bytes) -> PieceDigest {
+        let expected = bytes.piece < whole.size.pieces() && *bytes == whole.piece(bytes.piece);
+        if expected { self.known(whole).pieces[bytes.piece as usize] } else { bytes.digest() }
     }
 }

@@ -1,14 +1,14 @@
 //! A client's disk: files, partial files with their journals, and what the client wrote down. It survives the client.
 
-use std::collections::BTreeMap;
-
+use engine::bitfield::Bitfield;
 use engine::id::{Blake3, ChainingValue, FileId};
 use engine::name::{FileName, GroupName, Place, UserName};
 use engine::peer::io::{Entry, Outcome, Stamp, Survey};
 use engine::piece::{Extent, Size};
 use engine::refusal::DiskError;
+use engine::table::Table;
 
-use crate::content::{Bytes, Whole};
+use crate::content::{Bytes, ContentId, Digests, Whole};
 
 /// A complete file.
 #[derive(Clone, Copy, Debug)]
@@ -17,12 +17,13 @@ struct Stored {
     stamp: Stamp,
 }
 
-/// A partial file and its journal.
+/// A partial file and its journal. Each piece is checked as it is written, so it is enough to know which are there.
 #[derive(Clone, Debug)]
 struct Part {
     hashes: Blake3,
-    size: Size,
-    pieces: BTreeMap<u32, (Bytes, ChainingValue)>,
+    /// What is in the first piece that was written, and so in all.
+    whole: Whole,
+    pieces: Bitfield,
 }
 
 /// What a number of the engine stands for.
@@ -35,11 +36,11 @@ enum Open {
 /// A disk.
 #[derive(Debug, Default)]
 pub(crate) struct Disk {
-    files: BTreeMap<Place, Stored>,
-    parts: BTreeMap<Place, Part>,
-    memory: BTreeMap<(UserName, GroupName, FileName), Entry>,
+    files: Table<Place, Stored>,
+    parts: Table<Place, Part>,
+    memory: Table<(UserName, GroupName, FileName), Box<Entry>>,
     /// What the running process has open.
-    open: BTreeMap<FileId, Open>,
+    open: Table<FileId, Open>,
     inodes: u64,
     /// Whether there is no room for anything more.
     pub(crate) full: bool,
@@ -49,10 +50,11 @@ pub(crate) struct Disk {
 
 impl Disk {
     /// Puts a file there, in place of what was.
-    pub(crate) fn put(&mut self, place: Place, whole: Whole) {
+    pub(crate) fn put(&mut self, place: Place, whole: Whole) -> Stamp {
         self.inodes += 1;
         let stamp = Stamp { inode: (1, self.inodes), len: whole.size.bytes(), modified: (0, 0) };
         self.files.insert(place, Stored { whole, stamp });
+        stamp
     }
 
     pub(crate) fn delete(&mut self, place: &Place) {
@@ -66,7 +68,7 @@ impl Disk {
 
     /// Pieces in the partial file there.
     pub(crate) fn part_len(&self, place: &Place) -> Option<usize> {
-        self.parts.get(place).map(|part| part.pieces.len())
+        self.parts.get(place).map(|part| part.pieces.count() as usize)
     }
 
     /// The process died: what it had open is closed.
@@ -78,13 +80,13 @@ impl Disk {
         self.open.len()
     }
 
-    pub(crate) fn survey(&self, place: &Place) -> Outcome {
+    pub(crate) fn survey(&self, place: &Place, digests: &mut Digests) -> Outcome {
         let Some(stored) = self.files.get(place) else { return Outcome::Failed(DiskError::Missing) };
-        let (content, hashes) = stored.whole.survey();
+        let (content, hashes) = digests.survey(stored.whole);
         Outcome::Surveyed(Box::new(Survey { content, hashes, stamp: stored.stamp }))
     }
 
-    pub(crate) fn remember(&mut self, entry: Entry) -> Outcome {
+    pub(crate) fn remember(&mut self, entry: Box<Entry>) -> Outcome {
         if self.full {
             return Outcome::Failed(DiskError::DiskFull);
         }
@@ -99,7 +101,13 @@ impl Disk {
     }
 
     pub(crate) fn recall(&self, user: &UserName) -> Outcome {
-        Outcome::Recalled(self.memory.values().filter(|entry| entry.user == *user).cloned().collect())
+        Outcome::Recalled(
+            self.memory
+                .values()
+                .filter(|entry| entry.user == *user)
+                .map(|entry| Entry::clone(entry))
+                .collect(),
+        )
     }
 
     pub(crate) fn open_share(&mut self, file: FileId, place: Place, stamp: Stamp) -> Outcome {
@@ -118,32 +126,46 @@ impl Disk {
         &mut self,
         file: FileId,
         place: Place,
-        size: Size,
-        hashes: Blake3,
+        (size, hashes): (Size, Blake3),
         resume: bool,
+        digests: &mut Digests,
     ) -> Outcome {
         if self.files.contains_key(&place) || (self.parts.contains_key(&place) && !resume) {
             return Outcome::Failed(DiskError::Exists);
         }
-        let fresh = Part { hashes, size, pieces: BTreeMap::new() };
-        let part = self.parts.entry(place.clone()).or_insert_with(|| fresh.clone());
-        if part.hashes != hashes {
-            *part = fresh;
+        if self.parts.get(&place).is_none_or(|part| part.hashes != hashes) {
+            let whole = Whole { content: ContentId(0), size };
+            self.parts.insert(place.clone(), Part { hashes, whole, pieces: Bitfield::new(size.pieces()) });
         }
-        let pieces = part.pieces.iter().map(|(piece, (_, cv))| (*piece, *cv)).collect();
+        let part = self.parts.get(&place).expect("it is there");
+        let pieces = part
+            .pieces
+            .iter()
+            .map(|piece| (piece, digests.of(part.whole, &part.whole.piece(piece)).cv))
+            .collect();
         let twin = self.open.insert(file, Open::Part(place));
         assert!(twin.is_none(), "{file:?} is opened once");
         Outcome::PartOpen(pieces)
     }
 
-    pub(crate) fn write(&mut self, extent: Extent, bytes: Bytes, cv: ChainingValue) -> Outcome {
+    pub(crate) fn write(
+        &mut self,
+        extent: Extent,
+        bytes: Bytes,
+        cv: ChainingValue,
+        digests: &mut Digests,
+    ) -> Outcome {
         if self.full {
             return Outcome::Failed(DiskError::DiskFull);
         }
         let Some(part) = self.part(extent.file) else { return closed() };
-        assert_eq!((bytes.piece, bytes.len), (extent.piece, extent.len), "a piece is written in its place");
         assert!(!bytes.spoilt, "a spoilt piece is never written");
-        part.pieces.insert(extent.piece, (bytes, cv));
+        if part.pieces.count() == 0 {
+            part.whole.content = bytes.content;
+        }
+        assert_eq!(bytes, part.whole.piece(extent.piece), "the right bytes are written in their place");
+        assert_eq!(cv, digests.of(part.whole, &bytes).cv, "the journal notes the right value");
+        part.pieces.insert(extent.piece);
         Outcome::Done
     }
 
@@ -161,14 +183,16 @@ impl Disk {
         if self.open.contains_key(&file) { Outcome::Done } else { closed() }
     }
 
-    pub(crate) fn finish(&mut self, file: FileId) -> Outcome {
+    pub(crate) fn finish(&mut self, file: FileId, digests: &mut Digests) -> Outcome {
         let Some(Open::Part(place)) = self.open.get(&file).cloned() else { return closed() };
         if self.files.contains_key(&place) {
             return Outcome::Failed(DiskError::Exists);
         }
         let Some(part) = self.parts.remove(&place) else { return closed() };
-        self.put(place.clone(), whole(&part));
-        let stamp = self.files[&place].stamp;
+        assert!(part.pieces.is_full(), "a file is finished when every piece is there");
+        let (content, _) = digests.survey(part.whole);
+        assert_eq!(content.hashes, part.hashes, "a finished file is the one that was listed");
+        let stamp = self.put(place.clone(), part.whole);
         self.open.insert(file, Open::Share(place, stamp));
         Outcome::Finished(stamp)
     }
@@ -187,8 +211,8 @@ impl Disk {
                 Some(stored) => Ok(stored.whole.piece(extent.piece)),
             },
             Some(Open::Part(place)) => {
-                let piece = self.parts.get(place).and_then(|part| part.pieces.get(&extent.piece));
-                Ok(piece.expect("a piece is served once it is written").0)
+                let part = self.parts.get(place).filter(|part| part.pieces.has(extent.piece));
+                Ok(part.expect("a piece is served once it is written").whole.piece(extent.piece))
             }
             None => Err(DiskError::Other(format!("{:?} is not open", extent.file))),
         }
@@ -197,22 +221,4 @@ impl Disk {
 
 fn closed() -> Outcome {
     Outcome::Failed(DiskError::Other("the file is not open".into()))
-}
-
-/// The file that a complete part is: the checker of all downloads.
-fn whole(part: &Part) -> Whole {
-    assert_eq!(
-        part.pieces.len(),
-        part.size.pieces() as usize,
-        "a file is finished when every piece is there"
-    );
-    let content =
-        part.pieces.values().next().map_or(crate::content::ContentId(0), |(bytes, _)| bytes.content);
-    let whole = Whole { content, size: part.size };
-    for (piece, (bytes, cv)) in &part.pieces {
-        assert_eq!(*bytes, whole.piece(*piece), "a finished file has the right bytes");
-        assert_eq!(*cv, bytes.digest().cv, "the journal notes the right value");
-    }
-    assert_eq!(whole.survey().0.hashes, part.hashes, "a finished file is the one that was listed");
-    whole
 }

@@ -1,12 +1,14 @@
 //! The shell's work: what each machine's actions do, and how long it takes.
 
-use engine::id::{JobId, LinkId};
+use engine::id::{FileId, JobId, LinkId, Slot};
 use engine::peer::io::{Action as PeerAction, Input as PeerInput, Outcome, Work as PeerWork};
+use engine::table::Table;
 use engine::time::Span;
 use engine::tracker::io::{
     Action as TrackerAction, Input as TrackerInput, Outcome as StoreOutcome, Work as StoreWork,
 };
 
+use crate::content::Whole;
 use crate::network::{NodeId, Packet};
 use crate::node::{Kind, Lane};
 use crate::world::{Event, TRACKER, World};
@@ -27,19 +29,22 @@ impl World {
             PeerAction::Send { link, message } => self.send_packet(id, link, Packet::Peer(message)),
             PeerAction::SendTracker { link, message } => self.send_packet(id, link, Packet::Client(message)),
             PeerAction::Expect { link, extent, slot } => {
-                self.expect(id, link, |expected| {
+                if let Some(expected) = self.expected(id, link) {
                     expected.insert((extent.file, extent.piece), Some(slot));
-                });
+                }
             }
-            PeerAction::Discard { link, extent } => self.expect(id, link, |expected| {
-                if let Some(arrival) = expected.get_mut(&(extent.file, extent.piece)) {
+            PeerAction::Discard { link, extent } => {
+                let expected = self.expected(id, link);
+                if let Some(arrival) =
+                    expected.and_then(|expected| expected.get_mut(&(extent.file, extent.piece)))
+                {
                     *arrival = None;
                 }
-            }),
+            }
             PeerAction::Unexpect { link, extent } => {
-                self.expect(id, link, |expected| {
+                if let Some(expected) = self.expected(id, link) {
                     expected.remove(&(extent.file, extent.piece));
-                });
+                }
             }
             PeerAction::Close { link, violation } => self.close(id, link, violation),
             PeerAction::Start { job, work } => self.start_job(id, job, work),
@@ -49,8 +54,10 @@ impl World {
                 let reply = reply.map(|reply| *reply).map_err(|refusal| *refusal);
                 let twin = client.answers.insert(command, reply);
                 assert!(twin.is_none(), "a command is answered once");
+                self.watch.answered(id, command);
             }
             PeerAction::Tell(news) => {
+                self.watch.told(id, &news);
                 let Kind::Client(client) = &mut self.nodes[id.0].kind else { return };
                 client.news.push((self.now, *news));
             }
@@ -59,33 +66,27 @@ impl World {
     }
 
     fn exit(&mut self, id: NodeId) {
-        let open = self
-            .links
-            .values()
-            .any(|link| link.ends.iter().any(|end| end.node == id && end.up && !end.closed));
+        let links = self.nodes[id.0].links.iter().filter_map(|link| self.links.get(*link));
+        let open = links.map(|link| &link.ends[link.side(id)]).any(|end| end.up && !end.closed);
         assert!(!open, "a client takes leave of everybody before it ends");
         assert!(self.nodes[id.0].jobs.is_empty(), "nothing is under way when a client ends");
         let Kind::Client(client) = &mut self.nodes[id.0].kind else { return };
         assert_eq!(client.disk.open_count(), 0, "a client closes its files before it ends");
         client.exited = true;
+        self.watch.exited(id);
         self.end_life(id);
     }
 
-    fn expect(
-        &mut self,
-        id: NodeId,
-        link: LinkId,
-        change: impl FnOnce(&mut std::collections::BTreeMap<(engine::id::FileId, u32), Option<engine::id::Slot>>),
-    ) {
-        if let Some(connection) = self.links.get_mut(&link) {
-            let side = connection.side(id);
-            change(&mut connection.ends[side].expected);
-        }
+    /// The pieces that may arrive at a node on a link.
+    fn expected(&mut self, id: NodeId, link: LinkId) -> Option<&mut Table<(FileId, u32), Option<Slot>>> {
+        let connection = self.links.get_mut(link)?;
+        let side = connection.side(id);
+        Some(&mut connection.ends[side].expected)
     }
 
     fn start_job(&mut self, id: NodeId, job: JobId, work: PeerWork) {
-        let new = self.nodes[id.0].jobs.insert(job);
-        assert!(new, "a job is started once");
+        let twin = self.nodes[id.0].jobs.insert(job, ());
+        assert!(twin.is_none(), "a job is started once");
         if let PeerWork::Send { link, extent, theirs } = work {
             return self.send_piece(id, job, link, extent, theirs);
         }
@@ -97,7 +98,7 @@ impl World {
         let node = &mut self.nodes[id.0];
         let mut at = self.now + took;
         if let Some(lane) = lane {
-            let free = node.lanes.entry(lane).or_default();
+            let free = node.lanes.or_default(lane);
             at = at.max(*free + took);
             *free = at;
         }
@@ -139,7 +140,7 @@ impl World {
 
     pub(crate) fn finish_job(&mut self, id: NodeId, job: JobId, work: Work) {
         let known = self.nodes[id.0].jobs.remove(&job);
-        assert!(known, "a job ends once");
+        assert!(known.is_some(), "a job ends once");
         match work {
             Work::Ended(outcome) => self.give_peer(id, PeerInput::Done { job, outcome }),
             Work::Peer(work) => {
@@ -155,31 +156,34 @@ impl World {
 
     fn do_work(&mut self, id: NodeId, work: PeerWork) -> Outcome {
         let Kind::Client(client) = &mut self.nodes[id.0].kind else { unreachable!("{id:?} is a client") };
-        let disk = &mut client.disk;
+        let (disk, digests) = (&mut client.disk, &mut self.digests);
         match work {
             PeerWork::DeriveKey { password, salt } => {
                 let text = &self.passwords[password.0 as usize];
                 Outcome::Key(derive_key(text, &salt))
             }
-            PeerWork::Survey { place } => disk.survey(&place),
-            PeerWork::Remember(entry) => disk.remember(*entry),
+            PeerWork::Survey { place } => disk.survey(&place, digests),
+            PeerWork::Remember(entry) => disk.remember(entry),
             PeerWork::Forget { user, group, name } => disk.forget(user, group, name),
             PeerWork::Recall { user } => disk.recall(&user),
             PeerWork::OpenShare { file, place, stamp } => disk.open_share(file, place, stamp),
             PeerWork::OpenPart { file, place, size, hashes, resume } => {
-                disk.open_part(file, place, size, hashes, resume)
+                disk.open_part(file, place, (size, hashes), resume, digests)
             }
-            PeerWork::Hash { slot, .. } => {
-                let bytes = client.slots[usize::from(slot.0)].expect("a slot is hashed when it is full");
-                Outcome::Hashed(bytes.digest())
+            PeerWork::Hash { slot, size, .. } => {
+                let bytes = client.slots.get(&slot).expect("a slot is hashed when it is full");
+                Outcome::Hashed(digests.of(Whole { content: bytes.content, size }, bytes))
             }
             PeerWork::Write { slot, extent, cv } => {
-                let bytes =
-                    client.slots[usize::from(slot.0)].take().expect("a slot is written when it is full");
-                disk.write(extent, bytes, cv)
+                let bytes = client.slots.remove(&slot).expect("a slot is written when it is full");
+                let outcome = disk.write(extent, bytes, cv, digests);
+                if outcome == Outcome::Done {
+                    self.watch.stored(id, &bytes);
+                }
+                outcome
             }
             PeerWork::Sync { file } => disk.sync(file),
-            PeerWork::Finish { file } => disk.finish(file),
+            PeerWork::Finish { file } => disk.finish(file, digests),
             PeerWork::CloseFile { file } => disk.close(file),
             PeerWork::Send { .. } => unreachable!("pieces are sent on uplinks"),
         }
@@ -194,7 +198,7 @@ impl World {
             }
             TrackerAction::Close { link, violation } => self.close(TRACKER, link, violation),
             TrackerAction::Start { job, work } => {
-                self.nodes[TRACKER.0].jobs.insert(job);
+                self.nodes[TRACKER.0].jobs.insert(job, ());
                 let took = self.costs.sync;
                 self.start_work(TRACKER, job, Work::Store(work), Some(Lane::Store), took);
             }

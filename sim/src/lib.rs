@@ -5,16 +5,23 @@
 //! the right bytes; that no piece goes to somebody who is no member; that nobody honest is blamed; and the engine's side of the shell
 //! contract. Somebody driven by hand ([`World::puppet`]) can say whatever a hostile peer would.
 
+pub mod bounds;
 mod content;
 mod crowd;
 mod disk;
+mod hooks;
 mod jobs;
 mod links;
+pub mod measure;
 mod network;
 mod node;
 pub mod prose;
 mod queue;
+pub mod run;
 pub mod scenario;
+mod trace;
+pub mod trial;
+mod watch;
 mod world;
 
 pub use content::{ContentId, Whole};

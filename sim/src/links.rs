@@ -11,12 +11,14 @@ use engine::wire::codec;
 use engine::wire::tracker::{ClientMessage, Request};
 
 use crate::content::Bytes;
+use crate::jobs::Work;
 use crate::network::{Connection, End, NodeId, Packet, Transfer, duration};
-use crate::node::{Heard, Kind};
+use crate::node::{Heard, Kind, Node, node_at};
 use crate::world::{Event, World};
 
-/// How soon a message has left for the network.
+/// How soon messages have left for the network, and how many the shell counts before it says so: four times in what a link may have unsent.
 const LEAVES_AFTER: Span = Span(20);
+const REFUND: u32 = LINK_CREDIT / 4;
 
 impl World {
     pub(crate) fn dial(&mut self, node: NodeId, dial: Option<DialId>, to: std::net::SocketAddr) {
@@ -35,25 +37,28 @@ impl World {
         if self.nodes[node.0].life != life {
             return;
         }
-        let there = self.addresses.get(&to).copied().filter(|there| self.nodes[there.0].is_up());
+        let there = node_at(to).filter(|there| self.nodes.get(there.0).is_some_and(Node::is_up));
         let Some(there) = there else {
             if let Some(dial) = dial {
                 self.give_peer(node, PeerInput::DialFailed { dial });
             }
             return;
         };
-        self.last_link += 1;
-        let link = LinkId(self.last_link);
         let ends = [End::new(node, life), End::new(there, self.nodes[there.0].life)];
         let access = |id: NodeId| self.nodes[id.0].line.access.latency;
         let latency = access(node).max(access(there));
-        self.links.insert(link, Connection { ends, latency, ending: false });
+        if self.nodes[node.0].is_honest() != self.nodes[there.0].is_honest() {
+            self.watch.bad_pairs.insert((node.min(there), node.max(there)));
+        }
+        let link = self.links.insert(Connection { ends, latency, ending: false });
+        self.nodes[node.0].links.push(link);
+        self.nodes[there.0].links.push(link);
         self.link_up(link, 1, None);
         self.link_up(link, 0, dial);
     }
 
     fn link_up(&mut self, link: LinkId, side: usize, dial: Option<DialId>) {
-        let Some(connection) = self.links.get(&link) else { return };
+        let Some(connection) = self.links.get(link) else { return };
         let (node, other) = (connection.ends[side].node, connection.ends[1 - side].node);
         let device = self.nodes[other.0].device;
         let mut from = self.nodes[other.0].address;
@@ -74,7 +79,7 @@ impl World {
             check_codec(&packet);
         }
         let engine = !matches!(self.nodes[from.0].kind, Kind::Puppet(_));
-        let Some(connection) = self.links.get_mut(&link) else {
+        let Some(connection) = self.links.get_mut(link) else {
             assert!(!engine, "{from:?} says something on a link that is no more: {packet:?}");
             return;
         };
@@ -88,24 +93,26 @@ impl World {
         if engine {
             end.unsent += 1;
             assert!(end.unsent <= LINK_CREDIT, "{from:?} sends on credit only");
-            if end.refund_due == 0 {
+            if end.unsent % REFUND == 0 {
                 self.future.plan(now + LEAVES_AFTER, Event::Refund { link, side });
             }
-            end.refund_due += 1;
         }
         let latency = connection.latency;
         let there = &mut connection.ends[1 - side];
         there.last_delivery = there.last_delivery.max(now + latency);
-        self.future.plan(there.last_delivery, Event::Packet { link, to: 1 - side, packet });
+        let (at, to) = (there.last_delivery, 1 - side);
+        match packet {
+            Packet::Peer(message) => self.future.plan(at, Event::Said { link, to, message }),
+            packet => self.future.plan(at, Event::Packet { link, to, packet: Box::new(packet) }),
+        }
     }
 
     pub(crate) fn refund(&mut self, link: LinkId, side: usize) {
-        let Some(connection) = self.links.get_mut(&link) else { return };
+        let Some(connection) = self.links.get_mut(link) else { return };
         let end = &mut connection.ends[side];
-        let messages = std::mem::take(&mut end.refund_due);
-        end.unsent -= messages;
+        let messages = std::mem::take(&mut end.unsent);
         let node = end.node;
-        if !end.up || self.nodes[node.0].life != end.life {
+        if messages == 0 || !end.up || self.nodes[node.0].life != end.life {
             return;
         }
         match &self.nodes[node.0].kind {
@@ -117,7 +124,7 @@ impl World {
 
     /// The node at one side, if that side still lives and was not told of the end.
     fn listener(&self, link: LinkId, side: usize) -> Option<NodeId> {
-        let end = &self.links.get(&link)?.ends[side];
+        let end = &self.links.get(link)?.ends[side];
         (end.up && self.nodes[end.node.0].life == end.life).then_some(end.node)
     }
 
@@ -149,7 +156,7 @@ impl World {
         if matches!(self.nodes[node.0].kind, Kind::Puppet(_)) {
             return self.puppet_hears(node, link, Heard::Piece(bytes.piece));
         }
-        let Some(connection) = self.links.get_mut(&link) else { return };
+        let Some(connection) = self.links.get_mut(link) else { return };
         let from = connection.ends[1 - to].node;
         let end = &mut connection.ends[to];
         if end.closed {
@@ -158,9 +165,10 @@ impl World {
         match end.expected.remove(&(file, bytes.piece)) {
             Some(Some(slot)) => {
                 let Kind::Client(client) = &mut self.nodes[node.0].kind else { return };
-                client.slots[usize::from(slot.0)] = Some(bytes);
-                *client.received.entry(from).or_default() += 1;
+                client.slots.insert(slot, bytes);
+                *client.received.or_default(from) += 1;
                 self.pieces_delivered += 1;
+                self.watch.delivered(from, &bytes);
                 let extent = Extent { file, piece: bytes.piece, len: bytes.len };
                 self.give_peer(node, PeerInput::Block { link, extent, slot });
             }
@@ -174,7 +182,7 @@ impl World {
         if let Some(violation) = violation {
             self.blame(node, link, violation);
         }
-        let Some(connection) = self.links.get_mut(&link) else { return };
+        let Some(connection) = self.links.get_mut(link) else { return };
         let side = connection.side(node);
         connection.ends[side].closed = true;
         let other = connection.ends[1 - side].node;
@@ -188,7 +196,7 @@ impl World {
     /// Lets the end of a connection come to both sides.
     pub(crate) fn end_link(&mut self, link: LinkId) {
         let now = self.now;
-        let Some(connection) = self.links.get_mut(&link).filter(|connection| !connection.ending) else {
+        let Some(connection) = self.links.get_mut(link).filter(|connection| !connection.ending) else {
             return;
         };
         connection.ending = true;
@@ -201,11 +209,13 @@ impl World {
 
     pub(crate) fn link_down(&mut self, link: LinkId, side: usize) {
         let listener = self.listener(link, side);
-        let Some(connection) = self.links.get_mut(&link) else { return };
+        let Some(connection) = self.links.get_mut(link) else { return };
         connection.ends[side].up = false;
+        let node = connection.ends[side].node;
         if connection.ends.iter().all(|end| !end.up) {
-            self.links.remove(&link);
+            self.links.remove(link);
         }
+        self.nodes[node.0].links.retain(|other| *other != link);
         let Some(node) = listener else { return };
         self.stop_transfers(node, Some(link));
         match &self.nodes[node.0].kind {
@@ -224,7 +234,7 @@ impl World {
         extent: Extent,
         theirs: FileId,
     ) {
-        let open = self.links.get(&link).is_some_and(|connection| {
+        let open = self.links.get(link).is_some_and(|connection| {
             let end = &connection.ends[connection.side(node)];
             end.up && !end.closed
         });
@@ -265,14 +275,15 @@ impl World {
         let Some((transfer, began, _)) = line.current.take_if(|(_, _, current)| *current == begun) else {
             return;
         };
+        self.watch.left(node, u64::from(transfer.extent.len));
         self.piece_left(node, transfer, began);
         self.use_uplink(node);
-        self.end_job(node, transfer.job, Outcome::Sent);
+        self.finish_job(node, transfer.job, Work::Ended(Outcome::Sent));
     }
 
     /// The last byte of a piece left: it comes in at the other side when that has room for it.
     fn piece_left(&mut self, node: NodeId, transfer: Transfer, began: engine::time::Time) {
-        let Some(connection) = self.links.get_mut(&transfer.link) else { return };
+        let Some(connection) = self.links.get_mut(transfer.link) else { return };
         let to = 1 - connection.side(node);
         let end = &mut connection.ends[to];
         let in_at = self.nodes[end.node.0].line.come_in(began, self.now, transfer.extent.len);
@@ -294,8 +305,9 @@ impl World {
     fn stop_where(&mut self, node: NodeId, which: impl Fn(&Transfer) -> bool) {
         let mut stopped = Vec::new();
         let there = &mut self.nodes[node.0];
-        if let Some((transfer, ..)) = there.line.current.take_if(|(transfer, ..)| which(transfer)) {
+        if let Some((transfer, began, _)) = there.line.current.take_if(|(transfer, ..)| which(transfer)) {
             stopped.push(transfer.job);
+            self.watch.left(node, there.line.cut_off(began, self.now));
         }
         let line = &mut there.line.waiting;
         stopped.extend(line.iter().filter(|transfer| which(transfer)).map(|transfer| transfer.job));

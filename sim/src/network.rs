@@ -1,11 +1,12 @@
 //! The network: access links only. An uplink is a serial server with a rate; a downlink adds what it must; each connection delivers in
 //! order, after a latency. Messages are small and slip between the chunks of pieces.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use engine::id::{DeviceId, FileId, JobId, LinkId, Slot};
 use engine::name::{GroupName, UserName};
 use engine::piece::Extent;
+use engine::table::Table;
 use engine::time::{Span, Time};
 use engine::wire::peer::PeerMessage;
 use engine::wire::tracker::{ClientMessage, TrackerMessage};
@@ -55,16 +56,18 @@ pub(crate) struct End {
     pub(crate) up: bool,
     /// This side ended it.
     pub(crate) closed: bool,
+    /// Messages that have not left for the network, as far as the machine was told.
     pub(crate) unsent: u32,
-    pub(crate) refund_due: u32,
     /// Nothing is delivered to this side before.
     pub(crate) last_delivery: Time,
     /// Pieces that may arrive, and where they go; nowhere if they were discarded.
-    pub(crate) expected: BTreeMap<(FileId, u32), Option<Slot>>,
+    pub(crate) expected: Table<(FileId, u32), Option<Slot>>,
     /// Files that this side opened, by its own number.
-    pub(crate) opened: BTreeMap<FileId, GroupName>,
+    pub(crate) opened: Table<FileId, GroupName>,
     /// Logins that this side asked for.
-    pub(crate) logins: BTreeMap<u64, UserName>,
+    pub(crate) logins: Table<u64, UserName>,
+    /// How many changes the registry had seen when this side was last found to send to a member only.
+    pub(crate) cleared: Option<u64>,
 }
 
 impl End {
@@ -75,11 +78,11 @@ impl End {
             up: true,
             closed: false,
             unsent: 0,
-            refund_due: 0,
             last_delivery: Time::default(),
-            expected: BTreeMap::new(),
-            opened: BTreeMap::new(),
-            logins: BTreeMap::new(),
+            expected: Table::default(),
+            opened: Table::default(),
+            logins: Table::default(),
+            cleared: None,
         }
     }
 }
@@ -100,8 +103,36 @@ impl Connection {
     }
 }
 
-/// All connections.
-pub(crate) type Connections = BTreeMap<LinkId, Connection>;
+/// All connections, by number: those that ended leave an empty place.
+#[derive(Debug, Default)]
+pub(crate) struct Connections(Vec<Option<Box<Connection>>>);
+
+impl Connections {
+    /// Adds a connection; its number was never used before.
+    pub(crate) fn insert(&mut self, connection: Connection) -> LinkId {
+        self.0.push(Some(Box::new(connection)));
+        LinkId(self.0.len() as u64 - 1)
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "numbers come from `insert`")]
+    fn place(link: LinkId) -> usize {
+        link.0 as usize
+    }
+
+    pub(crate) fn get(&self, link: LinkId) -> Option<&Connection> {
+        self.0.get(Self::place(link))?.as_deref()
+    }
+
+    pub(crate) fn get_mut(&mut self, link: LinkId) -> Option<&mut Connection> {
+        self.0.get_mut(Self::place(link))?.as_deref_mut()
+    }
+
+    pub(crate) fn remove(&mut self, link: LinkId) {
+        if let Some(place) = self.0.get_mut(Self::place(link)) {
+            *place = None;
+        }
+    }
+}
 
 /// A piece that is being sent.
 #[derive(Clone, Copy, Debug)]
@@ -127,6 +158,11 @@ pub(crate) struct Line {
 impl Line {
     pub(crate) const fn new(access: Access) -> Line {
         Line { access, waiting: VecDeque::new(), current: None, begun: 0, down_free: Time(0) }
+    }
+
+    /// Bytes that left between two times.
+    pub(crate) const fn cut_off(&self, began: Time, now: Time) -> u64 {
+        now.since(began).0 * self.access.up / 1_000_000
     }
 
     /// When a piece that left between `began` and `now` has come in.

@@ -1,14 +1,15 @@
 //! What the world keeps of each node: a client with its disk, a tracker with its store, or somebody driven by hand.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 
-use engine::id::{CommandId, DeviceId, JobId, LinkId};
+use engine::id::{CommandId, DeviceId, FileId, JobId, LinkId, Slot};
 use engine::name::{Place, UserName};
 use engine::peer::Peer;
 use engine::peer::command::{News, Reply};
 use engine::peer::strategy::Strategy;
 use engine::refusal::Refusal;
+use engine::table::Table;
 use engine::time::Time;
 use engine::tracker::Tracker;
 use engine::tracker::io::Stored;
@@ -30,10 +31,12 @@ pub(crate) struct Node {
     /// Grows with each start: what was planned for an earlier life is void.
     pub(crate) life: u32,
     pub(crate) wake: Option<Time>,
+    /// Connections that it has an end of.
+    pub(crate) links: Vec<LinkId>,
     /// Disk jobs under way; each ends once.
-    pub(crate) jobs: BTreeSet<JobId>,
+    pub(crate) jobs: Table<JobId, ()>,
     /// Jobs of one file end in the order given: when the last of each does.
-    pub(crate) lanes: BTreeMap<Lane, Time>,
+    pub(crate) lanes: Table<Lane, Time>,
     pub(crate) kind: Kind,
 }
 
@@ -60,11 +63,12 @@ pub(crate) struct Client {
     pub(crate) machine: Option<Box<Peer>>,
     pub(crate) strategy: Strategy,
     pub(crate) disk: Disk,
-    pub(crate) slots: Vec<Option<Bytes>>,
+    /// What is in each buffer that is not empty.
+    pub(crate) slots: Table<Slot, Bytes>,
     /// Where each open file is.
-    pub(crate) places: BTreeMap<engine::id::FileId, Place>,
+    pub(crate) places: BTreeMap<FileId, Place>,
     pub(crate) last_command: u64,
-    pub(crate) answers: BTreeMap<CommandId, Answer>,
+    pub(crate) answers: Table<CommandId, Answer>,
     pub(crate) news: Vec<(Time, News)>,
     /// Who is logged in, as far as the tracker has said to this node.
     pub(crate) user: Option<UserName>,
@@ -76,7 +80,7 @@ pub(crate) struct Client {
     pub(crate) mute: bool,
     pub(crate) held_back: Vec<Transfer>,
     /// Pieces that it took in from each node.
-    pub(crate) received: BTreeMap<NodeId, u64>,
+    pub(crate) received: Table<NodeId, u32>,
 }
 
 #[derive(Debug)]
@@ -94,6 +98,25 @@ pub(crate) struct Puppet {
     pub(crate) heard: Vec<(LinkId, Heard)>,
 }
 
+/// The first address; the others follow.
+const FIRST: u32 = 0x0a00_0001;
+
+/// Where every node listens.
+const PORT: u16 = 4_000;
+
+/// Where the node of that number listens.
+fn address(id: NodeId) -> SocketAddr {
+    let number = u32::try_from(id.0).unwrap_or(u32::MAX);
+    SocketAddr::from((Ipv4Addr::from_bits(FIRST.saturating_add(number)), PORT))
+}
+
+/// The number of the node that would listen there.
+pub(crate) fn node_at(address: SocketAddr) -> Option<NodeId> {
+    let SocketAddr::V4(address) = address else { return None };
+    let number = address.ip().to_bits().checked_sub(FIRST).filter(|_| address.port() == PORT)?;
+    Some(NodeId(number as usize))
+}
+
 /// What happened to a puppet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Heard {
@@ -109,16 +132,15 @@ pub enum Heard {
 
 impl Node {
     pub(crate) fn new(id: NodeId, access: Access, kind: Kind) -> Node {
-        let number = u32::try_from(id.0).unwrap_or(u32::MAX);
-        let ip = Ipv4Addr::from_bits(0x0a00_0001 + number);
         Node {
             device: crate::network::device(id),
-            address: SocketAddr::from((ip, 4_000)),
+            address: address(id),
             line: Line::new(access),
             life: 0,
             wake: None,
-            jobs: BTreeSet::new(),
-            lanes: BTreeMap::new(),
+            links: Vec::new(),
+            jobs: Table::default(),
+            lanes: Table::default(),
             kind,
         }
     }

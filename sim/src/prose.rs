@@ -1,5 +1,6 @@
 //! What tests and scenarios say: people and what they do, faults, and how long to wait.
 
+use std::hash::Hasher as _;
 use std::net::SocketAddr;
 
 use engine::id::{CommandId, FileId, LinkId, Password};
@@ -90,10 +91,10 @@ impl World {
         self.checks = checks;
     }
 
-    /// A digest of every action of every machine so far.
+    /// A digest of everything that happened and of every machine's actions so far.
     #[must_use]
-    pub fn trace(&self) -> [u8; 32] {
-        *self.trace.finalize().as_bytes()
+    pub fn trace(&self) -> u64 {
+        self.trace.finish()
     }
 
     /// A client on an ordinary line.
@@ -386,13 +387,13 @@ impl World {
     /// Pieces that `to` took in from `from`, over all its lives.
     #[must_use]
     pub fn given(&self, from: NodeId, to: NodeId) -> u64 {
-        self.client_ref(to).received.get(&from).copied().unwrap_or(0)
+        self.client_ref(to).received.get(&from).copied().unwrap_or(0).into()
     }
 
     /// Pieces that a client took in from anybody.
     #[must_use]
     pub fn received(&self, client: NodeId) -> u64 {
-        self.client_ref(client).received.values().sum()
+        self.client_ref(client).received.values().copied().map(u64::from).sum()
     }
 
     /// Pieces that arrived anywhere.
@@ -470,7 +471,7 @@ impl World {
 
     /// A puppet sends a piece of a file, in the recipient's number.
     pub fn throw(&mut self, puppet: NodeId, link: LinkId, theirs: FileId, whole: Whole, piece: u32) {
-        let Some(connection) = self.links.get(&link) else { return };
+        let Some(connection) = self.links.get(link) else { return };
         let to = 1 - connection.side(puppet);
         let at = self.now + connection.latency;
         let bytes = whole.piece(piece);

@@ -5,23 +5,27 @@
 //! blame for the honest, no piece to somebody who is no member.
 
 use std::collections::BTreeMap;
+use std::hash::Hash as _;
 
 use engine::id::{DialId, FileId, JobId, LinkId};
 use engine::name::{GroupName, UserName};
 use engine::peer::Peer;
-use engine::peer::io::{Config, Input as PeerInput};
+use engine::peer::io::{Action as PeerAction, Config, Input as PeerInput};
 use engine::peer::strategy::Strategy;
 use engine::seed::Seed;
+use engine::table::Table;
 use engine::time::{Span, Time};
 use engine::tracker::Tracker;
 use engine::tracker::io::{Input as TrackerInput, Stored};
 use engine::violation::Violation;
+use engine::wire::peer::PeerMessage;
 use engine::wire::tracker::TrackerMessage;
 
-use crate::content::Bytes;
+use crate::content::{Bytes, Digests};
 use crate::network::{Access, Connections, NodeId, Packet};
 use crate::node::{Client, Heard, Kind, Node, Puppet, TrackerNode};
 use crate::queue::Queue;
+use crate::trace::Trace;
 
 /// How long each kind of work takes.
 #[derive(Clone, Copy, Debug)]
@@ -47,7 +51,8 @@ impl Default for Costs {
 pub(crate) enum Event {
     Wake { node: NodeId },
     Dialled { node: NodeId, life: u32, dial: Option<DialId>, to: std::net::SocketAddr },
-    Packet { link: LinkId, to: usize, packet: Packet },
+    Said { link: LinkId, to: usize, message: PeerMessage },
+    Packet { link: LinkId, to: usize, packet: Box<Packet> },
     Piece { link: LinkId, to: usize, file: FileId, bytes: Bytes },
     Refund { link: LinkId, side: usize },
     Uplink { node: NodeId, begun: u64 },
@@ -63,19 +68,22 @@ pub struct World {
     pub(crate) now: Time,
     pub(crate) future: Queue<Event>,
     pub(crate) nodes: Vec<Node>,
-    pub(crate) addresses: BTreeMap<std::net::SocketAddr, NodeId>,
     pub(crate) links: Connections,
-    pub(crate) last_link: u64,
+    pub(crate) digests: Digests,
     pub(crate) costs: Costs,
-    /// Whether machines are checked and actions hashed after every step.
+    /// Whether machines are checked after every step, and messages encoded and decoded.
     pub(crate) checks: bool,
-    pub(crate) trace: blake3::Hasher,
+    pub(crate) trace: Trace,
+    /// Where machines put their actions: emptied after each turn, kept for its memory.
+    pub(crate) outbox: Vec<PeerAction>,
     pub(crate) passwords: Vec<String>,
     /// Who blamed whom for what.
     pub(crate) blames: Vec<(NodeId, NodeId, Violation)>,
     /// When the tracker said that somebody is no longer a member.
     pub(crate) expelled: BTreeMap<(GroupName, UserName), Time>,
     pub(crate) pieces_delivered: u64,
+    /// What a run of a scenario wants to know.
+    pub(crate) watch: crate::watch::Watch,
     /// Things that happened.
     pub(crate) events: u64,
 }
@@ -95,16 +103,17 @@ impl World {
             now: Time::default(),
             future: Queue::new(),
             nodes: Vec::new(),
-            addresses: BTreeMap::new(),
-            links: Connections::new(),
-            last_link: 0,
+            links: Connections::default(),
+            digests: Digests::default(),
             costs: Costs::default(),
             checks: true,
-            trace: blake3::Hasher::new(),
+            trace: Trace::default(),
+            outbox: Vec::new(),
             passwords: Vec::new(),
             blames: Vec::new(),
             expelled: BTreeMap::new(),
             pieces_delivered: 0,
+            watch: crate::watch::Watch::default(),
             events: 0,
         };
         let access = Access { up: 1 << 30, down: 1 << 30, ..Access::default() };
@@ -117,7 +126,6 @@ impl World {
     pub(crate) fn add(&mut self, access: Access, kind: Kind) -> NodeId {
         let id = NodeId(self.nodes.len());
         let node = Node::new(id, access, kind);
-        self.addresses.insert(node.address, id);
         self.nodes.push(node);
         id
     }
@@ -127,17 +135,17 @@ impl World {
             machine: None,
             strategy,
             disk: crate::disk::Disk::default(),
-            slots: vec![None; usize::from(engine::limits::SLOTS)],
+            slots: Table::default(),
             places: BTreeMap::new(),
             last_command: 0,
-            answers: BTreeMap::new(),
+            answers: Table::default(),
             news: Vec::new(),
             user: None,
             exited: false,
             corrupt: false,
             mute: false,
             held_back: Vec::new(),
-            received: BTreeMap::new(),
+            received: Table::default(),
         };
         let id = self.add(access, Kind::Client(Box::new(client)));
         self.start(id);
@@ -195,18 +203,12 @@ impl World {
                 client.disk.close_all();
                 client.places.clear();
                 client.held_back.clear();
-                client.slots.fill(None);
+                client.slots.clear();
             }
             Kind::Tracker(tracker) => tracker.machine = None,
             Kind::Puppet(_) => {}
         }
-        let links: Vec<LinkId> = self
-            .links
-            .iter()
-            .filter(|(_, link)| link.ends.iter().any(|end| end.node == id && end.up))
-            .map(|(id, _)| *id)
-            .collect();
-        for link in links {
+        for link in self.nodes[id.0].links.clone() {
             self.end_link(link);
         }
     }
@@ -225,17 +227,16 @@ impl World {
 
     /// Lets the next thing happen. False if there is nothing, before `until`.
     pub(crate) fn step(&mut self, until: Time) -> bool {
-        if self.future.next().is_none_or(|at| at > until) {
-            return false;
-        }
-        let Some((at, event)) = self.future.pop() else { return false };
+        let Some((at, event)) = self.future.pop(until) else { return false };
         assert!(at >= self.now, "time does not run backwards");
         self.now = at;
         self.events += 1;
+        self.note(&event);
         match event {
             Event::Wake { node } => self.wake(node),
             Event::Dialled { node, life, dial, to } => self.dialled(node, life, dial, to),
-            Event::Packet { link, to, packet } => self.deliver(link, to, packet),
+            Event::Said { link, to, message } => self.deliver(link, to, Packet::Peer(message)),
+            Event::Packet { link, to, packet } => self.deliver(link, to, *packet),
             Event::Piece { link, to, file, bytes } => self.deliver_piece(link, to, file, bytes),
             Event::Refund { link, side } => self.refund(link, side),
             Event::Uplink { node, begun } => self.uplink_free(node, begun),
@@ -247,6 +248,32 @@ impl World {
             Event::Down { link, side } => self.link_down(link, side),
         }
         true
+    }
+
+    /// Mixes what happens into the trace.
+    fn note(&mut self, event: &Event) {
+        self.trace.mix(self.now.0);
+        let (kind, who) = match event {
+            Event::Wake { node } => (1, node.0 as u64),
+            Event::Dialled { node, .. } => (2, node.0 as u64),
+            Event::Said { link, message, .. } => {
+                message.hash(&mut self.trace);
+                (3, link.0)
+            }
+            Event::Packet { link, .. } => (4, link.0),
+            Event::Piece { link, bytes, .. } => {
+                self.trace.mix(bytes.piece.into());
+                (5, link.0)
+            }
+            Event::Refund { link, .. } => (6, link.0),
+            Event::Uplink { node, .. } => (7, node.0 as u64),
+            Event::Job { node, job, .. } => {
+                self.trace.mix(job.0.into());
+                (8, node.0 as u64)
+            }
+            Event::Down { link, .. } => (9, link.0),
+        };
+        self.trace.mix(who << 4 | kind);
     }
 
     fn wake(&mut self, id: NodeId) {
@@ -272,17 +299,16 @@ impl World {
         let (now, checks) = (self.now, self.checks);
         let Kind::Client(client) = &mut self.nodes[id.0].kind else { unreachable!("{id:?} is no client") };
         let Some(machine) = &mut client.machine else { return };
-        let mut outbox = Vec::new();
+        let mut outbox = std::mem::take(&mut self.outbox);
         machine.handle(now, input, &mut outbox);
         if checks {
             machine.check();
-            for action in &outbox {
-                self.trace.update(format!("{now} {id:?} {action:?}\n").as_bytes());
-            }
         }
-        for action in outbox {
+        for action in outbox.drain(..) {
+            std::mem::discriminant(&action).hash(&mut self.trace);
             self.peer_acts(id, action);
         }
+        self.outbox = outbox;
         self.arm(id);
     }
 
@@ -295,11 +321,9 @@ impl World {
         machine.handle(now, input, &mut outbox);
         if checks {
             machine.check();
-            for action in &outbox {
-                self.trace.update(format!("{now} tracker {action:?}\n").as_bytes());
-            }
         }
         for action in outbox {
+            std::mem::discriminant(&action).hash(&mut self.trace);
             self.tracker_acts(action);
         }
         self.arm(TRACKER);
@@ -315,7 +339,7 @@ impl World {
                 if !matches!(**answer, engine::wire::tracker::Answer::LoggedIn { .. }) {
                     return;
                 }
-                let Some(connection) = self.links.get_mut(&link) else { return };
+                let Some(connection) = self.links.get_mut(link) else { return };
                 let end = &mut connection.ends[0];
                 let (node, user) = (end.node, end.logins.remove(seq));
                 match &mut self.nodes[node.0].kind {
@@ -330,7 +354,7 @@ impl World {
 
     /// Nobody honest is blamed.
     pub(crate) fn blame(&mut self, by: NodeId, link: LinkId, violation: Violation) {
-        let Some(connection) = self.links.get(&link) else { return };
+        let Some(connection) = self.links.get(link) else { return };
         let whom = connection.ends[1 - connection.side(by)].node;
         assert!(
             !self.nodes[whom.0].is_honest(),
@@ -343,7 +367,7 @@ impl World {
 
     /// Nothing of a group goes to somebody who is no member, two seconds after they ceased to be.
     pub(crate) fn check_may_send(&mut self, from: NodeId, link: LinkId, file: FileId) {
-        let Some(connection) = self.links.get(&link) else { return };
+        let Some(connection) = self.links.get(link) else { return };
         let side = connection.side(from);
         let Some(group) = connection.ends[side].opened.get(&file).cloned() else {
             unreachable!("a piece is sent of a file that was opened on the link")
@@ -353,9 +377,16 @@ impl World {
             unreachable!("seed {}: {from:?} sends a piece to {to:?}, where nobody is logged in", self.name)
         };
         let Some(registry) = self.registry() else { return };
+        let applied = registry.applied();
+        if connection.ends[side].cleared == Some(applied) {
+            return;
+        }
         let member = registry.group(&group).is_ok_and(|group| group.members.contains_key(&user));
         if member {
             self.expelled.remove(&(group, user));
+            if let Some(connection) = self.links.get_mut(link) {
+                connection.ends[side].cleared = Some(applied);
+            }
             return;
         }
         let since = self.expelled.get(&(group.clone(), user.clone()));

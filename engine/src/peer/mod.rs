@@ -344,6 +344,11 @@ impl Peer {
         }
     }
 
+    /// Devices that this peer has nothing more to do with.
+    pub fn banned(&self) -> impl Iterator<Item = &DeviceId> {
+        self.banned.iter()
+    }
+
     /// Asserts every invariant.
     ///
     /// # Panics

@@ -10,7 +10,7 @@ use crate::limits::{BITS_BYTES_PER_MESSAGE, HASHES_PER_MESSAGE, HAVES_PER_MESSAG
 use crate::name::{FileName, GroupName};
 
 /// A message from one peer to another.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Encode, Decode)]
 pub enum PeerMessage {
     /// "I take part in this file; do you?" Answered by an `Open` or a `Decline`.
     Open(Box<Open>),
@@ -141,7 +141,7 @@ pub enum PeerMessage {
 }
 
 /// The opening of a file on a link.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Encode, Decode)]
 pub struct Open {
     /// The number by which the sender names the file from now on.
     pub file: FileId,

@@ -1,0 +1,85 @@
+//! The command line.
+
+mod bands;
+mod compare;
+mod load;
+mod one;
+mod status;
+mod table;
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use status::Status;
+
+/// Runs scenarios of the simulator: the engine's own machines on virtual links, disks and clocks.
+///
+/// `sim scenarios/NAME.toml` runs one scenario, prints a table, and says whether each of its bands holds.
+#[derive(Debug, Parser)]
+#[command(args_conflicts_with_subcommands = true, after_help = status::HELP)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Mode>,
+    #[command(flatten)]
+    one: Option<OneScenario>,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+enum Mode {
+    /// Runs one scenario with each of the peer choices, and prints one table.
+    Compare(OneScenario),
+    /// Runs all scenarios of a folder, and prints each band with what was measured.
+    Bands(Bands),
+}
+
+/// Which scenario.
+#[derive(Debug, Args)]
+struct OneScenario {
+    /// The scenario file; scenarios/README.md explains its keys.
+    scenario: PathBuf,
+    /// Run from this seed alone; the same seed gives the same run.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Run this variant alone.
+    #[arg(long)]
+    variant: Option<String>,
+}
+
+/// Which scenarios.
+#[derive(Debug, Args)]
+struct Bands {
+    /// The folder.
+    #[arg(default_value = "scenarios")]
+    folder: PathBuf,
+    /// Run those that are marked as heavy, too.
+    #[arg(long)]
+    all: bool,
+    /// Run from this seed alone.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Run only files whose name contains this.
+    #[arg(long)]
+    only: Option<String>,
+}
+
+/// Why nothing could be run, or printed.
+type Error = Box<dyn std::error::Error>;
+
+/// Runs the program.
+pub(crate) fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let done = match (arguments.command, arguments.one) {
+        (Some(Mode::Compare(which)), _) => compare::compare(&which),
+        (Some(Mode::Bands(which)), _) => bands::bands(&which),
+        (None, Some(which)) => one::one(&which),
+        (None, None) => Err("name a scenario file, such as scenarios/flash_crowd.toml; see --help".into()),
+    };
+    let status = done.unwrap_or_else(|why| {
+        let _closed = writeln!(std::io::stderr(), "{why}");
+        Status::Usage
+    });
+    status.into()
+}

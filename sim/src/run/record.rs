@@ -1,0 +1,124 @@
+//! What a run leaves behind: when each peer came and completed, and what it looked like over time.
+
+use engine::time::{Span, Time};
+
+use super::Runner;
+use super::actor::Life;
+use crate::scenario::Behaviour;
+
+/// One run of a scenario.
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// Its seed.
+    pub seed: u64,
+    /// How long it lasted in virtual time, the set-up excluded.
+    pub lasted: Span,
+    /// Everybody who took part.
+    pub peers: Vec<PeerRecord>,
+    /// What it looked like, at even times.
+    pub samples: Vec<Sample>,
+    /// Pieces that nobody online held at the end, by file.
+    pub lost: Vec<(String, Vec<u32>)>,
+    /// Pieces that were stored.
+    pub pieces_stored: u64,
+    /// Bytes that left on uplinks.
+    pub bytes_left: u64,
+    /// Bytes of pieces that were stored.
+    pub bytes_stored: u64,
+    /// Pairs of an honest peer and one that breaks the rules that were connected.
+    pub bad_pairs: usize,
+    /// Honest peers that others have banned.
+    pub honest_banned: usize,
+    /// A digest of every action.
+    pub trace: u64,
+    /// How long it took, in seconds of the clock on the wall.
+    pub wall_s: f64,
+}
+
+/// One peer in a run.
+#[derive(Clone, Debug)]
+pub struct PeerRecord {
+    /// Its class.
+    pub class: usize,
+    /// Whether it is an honest one that fetches, so that it counts.
+    pub counts: bool,
+    /// Whether it died, or left, before it had everything.
+    pub gave_up: bool,
+    /// When it asked.
+    pub asked: Option<Span>,
+    /// When it had everything.
+    pub completed: Option<Span>,
+    /// Bytes that left on its uplink.
+    pub bytes_left: u64,
+}
+
+/// What a run looked like at one time.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sample {
+    /// When.
+    pub at: Span,
+    /// Peers that fetch.
+    pub fetching: u32,
+    /// Peers that have completed so far.
+    pub completed: u32,
+    /// Bytes that left on uplinks so far.
+    pub bytes_left: u64,
+    /// The uplinks of everybody who is up and honest, together, in bytes a second.
+    pub up: u64,
+}
+
+impl Runner<'_> {
+    /// Notes what it looks like now.
+    pub(super) fn sample(&mut self) {
+        let mut sample = Sample {
+            at: self.since(self.world.now()),
+            fetching: 0,
+            completed: 0,
+            bytes_left: self.world.watch.bytes_left,
+            up: 0,
+        };
+        for actor in &self.actors {
+            let class = &self.scenario.classes[actor.class];
+            if class.behaviour != Behaviour::Honest {
+                continue;
+            }
+            let up = matches!(actor.life, Life::Up);
+            sample.fetching += u32::from(up && actor.is_fetching());
+            sample.completed += u32::from(actor.completed.is_some());
+            sample.up += if up { class.access.up } else { 0 };
+        }
+        self.samples.push(sample);
+    }
+
+    pub(super) fn record(self, seed: u64, wall_s: f64) -> Run {
+        let watch = &self.world.watch;
+        let since = |at: Option<Time>| at.map(|at| self.since(at));
+        let peers = self.actors.iter().map(|actor| {
+            let class = &self.scenario.classes[actor.class];
+            PeerRecord {
+                class: actor.class,
+                counts: !class.seeds && class.behaviour == Behaviour::Honest,
+                gave_up: actor.completed.is_none() && matches!(actor.life, Life::Gone),
+                asked: since(actor.asked),
+                completed: since(actor.completed),
+                bytes_left: watch.bytes_left_by.get(actor.node.0).copied().unwrap_or(0),
+            }
+        });
+        let lost = self.scenario.files.iter().zip(&self.files);
+        let lost = lost.map(|(file, whole)| (file.name.clone(), watch.lost(whole.content)));
+        Run {
+            seed,
+            lasted: self.since(self.world.now()),
+            peers: peers.collect(),
+            lost: lost.filter(|(_, lost)| !lost.is_empty()).collect(),
+            pieces_stored: watch.pieces_stored,
+            bytes_left: watch.bytes_left,
+            bytes_stored: watch.bytes_stored,
+            bad_pairs: watch.bad_pairs.len(),
+            honest_banned: self.world.honest_banned(),
+            trace: self.world.trace(),
+            wall_s,
+            samples: self.samples,
+        }
+    }
+}
