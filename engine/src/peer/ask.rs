@@ -135,7 +135,7 @@ impl Peer {
             download.picker.remove(piece);
             let end_game = download.picker.wanted() == 0;
             let source = Source { link, slot, asked: turn.now };
-            download.flights.entry(piece).or_default().sources.push(source);
+            download.flights.or_default(piece).sources.push(source);
             if end_game {
                 // From now on second copies are wanted, so those that had nothing may have something.
                 file.neighbours.values_mut().for_each(|neighbour| neighbour.fruitless = false);
@@ -224,7 +224,7 @@ fn rank(strategy: Strategy, neighbour: &Neighbour, link: &Link) -> u64 {
 }
 
 /// The piece to ask of a neighbour that granted a slot: random first, then rarest; then a second copy of what is long under way.
-fn pick(file: &File, neighbour: &Neighbour, link: LinkId, rng: &mut rand_chacha::ChaCha8Rng) -> Option<u32> {
+fn pick(file: &File, neighbour: &Neighbour, link: LinkId, rng: &mut crate::seed::Choice) -> Option<u32> {
     let download = file.download()?;
     let random_first = file.held.count() < RANDOM_FIRST_PIECES;
     if let Some(piece) = download.picker.pick(&neighbour.have, random_first, rng) {
