@@ -28,5 +28,6 @@ pub mod seed;
 pub mod table;
 pub mod time;
 pub mod tracker;
+mod tree;
 pub mod violation;
 pub mod wire;

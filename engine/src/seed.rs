@@ -22,7 +22,16 @@ pub enum Purpose {
     Backoff = 5,
 }
 
+/// Random numbers for choices among equals, which nobody gains by guessing: 16 bytes of state, where a cipher's stream has 300.
+pub type Choice = rand::rngs::Xoshiro128PlusPlus;
+
 impl Seed {
+    /// The small stream for `purpose`.
+    #[must_use]
+    pub fn choice(&self, purpose: Purpose) -> Choice {
+        Choice::from_rng(&mut self.stream(purpose))
+    }
+
     /// The stream for `purpose`.
     #[must_use]
     pub fn stream(&self, purpose: Purpose) -> ChaCha8Rng {

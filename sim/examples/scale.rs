@@ -21,6 +21,9 @@ struct Arguments {
     /// Pieces of the file.
     #[arg(long, default_value_t = 256)]
     pieces: u32,
+    /// Neighbours that a download seeks.
+    #[arg(long, default_value_t = 20)]
+    neighbours: usize,
     /// Where all randomness comes from.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -36,6 +39,7 @@ fn main() -> std::io::Result<()> {
 
     let mut world = World::new(arguments.seed);
     world.set_checks(false);
+    world.set_neighbours(arguments.neighbours);
     let people: Vec<(NodeId, String)> = (0..=arguments.peers)
         .map(|number| (world.client_on(access, Strategy::default()), format!("peer {number}")))
         .collect();

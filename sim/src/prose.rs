@@ -86,6 +86,11 @@ impl World {
         self.costs = costs;
     }
 
+    /// How many neighbours a download seeks, of clients that start from now on.
+    pub const fn set_neighbours(&mut self, neighbours: usize) {
+        self.neighbours = neighbours;
+    }
+
     /// Whether machines are checked after every step: on at first, and slow.
     pub const fn set_checks(&mut self, checks: bool) {
         self.checks = checks;

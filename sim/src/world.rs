@@ -71,6 +71,8 @@ pub struct World {
     pub(crate) links: Connections,
     pub(crate) digests: Digests,
     pub(crate) costs: Costs,
+    /// Neighbours that each download seeks.
+    pub(crate) neighbours: usize,
     /// Whether machines are checked after every step, and messages encoded and decoded.
     pub(crate) checks: bool,
     pub(crate) trace: Trace,
@@ -106,6 +108,7 @@ impl World {
             links: Connections::default(),
             digests: Digests::default(),
             costs: Costs::default(),
+            neighbours: engine::limits::NEIGHBOURS_WANTED,
             checks: true,
             trace: Trace::default(),
             outbox: Vec::new(),
@@ -172,6 +175,7 @@ impl World {
                     listen: node.address,
                     trackers,
                     strategy: client.strategy,
+                    neighbours: self.neighbours,
                     first_seq: u64::from(node.life) << 32,
                 };
                 client.exited = false;

@@ -7,7 +7,7 @@ use super::command::{Failure, News};
 use super::file::{Ended, Key};
 use super::turn::Turn;
 use crate::id::FileId;
-use crate::limits::{ANNOUNCE, ANNOUNCES_PER_MESSAGE, NEIGHBOURS_WANTED};
+use crate::limits::{ANNOUNCE, ANNOUNCES_PER_MESSAGE};
 use crate::wire::list::List;
 use crate::wire::tracker::{Announce, ClientMessage, Standing};
 
@@ -55,7 +55,7 @@ impl Peer {
         for (id, file) in self.files.active() {
             let due = turn.now.since(file.announced_at) >= ANNOUNCE;
             let now = Some((file.held.count(), file.held.len() - file.unreachable()));
-            let lonely = file.download().is_some() && file.neighbours.len() < NEIGHBOURS_WANTED;
+            let lonely = file.download().is_some() && file.neighbours.len() < self.config.neighbours;
             if file.announced.is_none() || (due && lonely) {
                 fresh.push(id);
             } else if due && file.announced != now {

@@ -137,7 +137,7 @@ impl Peer {
             download.picker.remove(piece);
             let end_game = download.picker.wanted() == 0;
             let source = Source { link, slot, asked: turn.now };
-            download.flights.entry(piece).or_default().sources.push(source);
+            download.flights.or_default(piece).sources.push(source);
             if end_game {
                 // From now on second copies are wanted, so those that had nothing may have something.
                 file.neighbours.values_mut().for_each(|neighbour| neighbour.fruitless = false);
@@ -236,7 +236,7 @@ fn pick(
     neighbour: &Neighbour,
     link: LinkId,
     hint: Option<u32>,
-    rng: &mut rand_chacha::ChaCha8Rng,
+    rng: &mut crate::seed::Choice,
 ) -> Option<u32> {
     let download = file.download()?;
     let random_first = file.held.count() < RANDOM_FIRST_PIECES;

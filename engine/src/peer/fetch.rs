@@ -189,7 +189,7 @@ impl Peer {
         let Some(file) = self.files.get_mut(extent.file) else { return };
         let Some(download) = file.download_mut() else { return };
         download.flights.remove(&extent.piece);
-        download.values.insert(extent.piece, cv);
+        download.tree.insert(extent.piece, cv);
         download.paused_until = None;
         download.unsynced += 1;
         let checkpoint = download.unsynced >= PIECES_PER_SYNC;

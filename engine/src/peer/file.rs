@@ -9,10 +9,12 @@ use super::command::{DownloadState, Failure, Giver};
 use super::picker::Picker;
 use super::rate::Meter;
 use crate::bitfield::Bitfield;
-use crate::id::{ChainingValue, DeviceId, FileId, LinkId, Slot};
+use crate::id::{DeviceId, FileId, LinkId, Slot};
 use crate::name::{FileName, GroupName, Place};
 use crate::piece::{Content, Hashes};
+use crate::table::Table;
 use crate::time::{Span, Time};
+use crate::tree::Tree;
 
 /// What names a file among people.
 pub(super) type Key = (GroupName, FileName);
@@ -27,11 +29,11 @@ pub(super) struct File {
     pub(super) held: Bitfield,
     pub(super) phase: Phase,
     /// Peers on whose link the file is open, from both sides.
-    pub(super) neighbours: BTreeMap<LinkId, Neighbour>,
+    pub(super) neighbours: Table<LinkId, Neighbour>,
     /// Links on which we opened the file and wait for the other side's word.
     pub(super) knocked: Vec<LinkId>,
     /// Peers that the tracker named and that are not linked.
-    pub(super) candidates: BTreeMap<DeviceId, SocketAddr>,
+    pub(super) candidates: Table<DeviceId, SocketAddr>,
     /// Pieces that neighbours were not told of yet.
     pub(super) news: Vec<u32>,
     /// What the tracker was told last: pieces held, pieces in reach.
@@ -89,8 +91,9 @@ pub(super) enum Ended {
 #[derive(Debug)]
 pub(super) struct Download {
     pub(super) picker: Picker,
-    pub(super) flights: BTreeMap<u32, Flight>,
-    pub(super) values: BTreeMap<u32, ChainingValue>,
+    pub(super) flights: Table<u32, Flight>,
+    /// The chaining values of the pieces held.
+    pub(super) tree: Tree,
     /// Requests for slots that were not granted yet, over all neighbours: each has a slot of ours in reserve.
     pub(super) asks: usize,
     /// The hashes as they arrive, from whom, and since when.
@@ -169,9 +172,9 @@ impl File {
             hashes: None,
             held: Bitfield::new(content.size.pieces()),
             phase: Phase::Opening,
-            neighbours: BTreeMap::new(),
+            neighbours: Table::default(),
             knocked: Vec::new(),
-            candidates: BTreeMap::new(),
+            candidates: Table::default(),
             news: Vec::new(),
             announced: None,
             announced_at: Time::default(),
@@ -247,11 +250,7 @@ impl File {
             let uses = usize::from(self.held.has(piece)) + usize::from(flies) + usize::from(wanted);
             assert_eq!(uses, 1, "piece {piece} is held, under way, or wanted");
         }
-        assert_eq!(
-            download.values.len(),
-            self.held.count() as usize,
-            "each piece held has its chaining value"
-        );
+        assert_eq!(download.tree.count(), self.held.count(), "each piece held has its chaining value");
         for flight in download.flights.values() {
             assert!(
                 flight.arrived > 0 || !flight.sources.is_empty(),
@@ -271,11 +270,11 @@ impl File {
 }
 
 impl Download {
-    pub(super) fn new(held: &Bitfield, values: BTreeMap<u32, ChainingValue>) -> Download {
+    pub(super) fn new(held: &Bitfield, tree: Tree) -> Download {
         Download {
             picker: Picker::new(held),
-            flights: BTreeMap::new(),
-            values,
+            flights: Table::default(),
+            tree,
             asks: 0,
             gathering: None,
             unsynced: 0,
@@ -292,7 +291,7 @@ impl Download {
 /// All files, by number and by name.
 #[derive(Debug, Default)]
 pub(super) struct Files {
-    pub(super) table: BTreeMap<FileId, File>,
+    pub(super) table: Table<FileId, Box<File>>,
     pub(super) by_key: BTreeMap<Key, FileId>,
     next: u32,
     order: u64,
@@ -300,16 +299,16 @@ pub(super) struct Files {
 
 impl Files {
     pub(super) fn get(&self, id: FileId) -> Option<&File> {
-        self.table.get(&id)
+        self.table.get(&id).map(|file| &**file)
     }
 
     pub(super) fn get_mut(&mut self, id: FileId) -> Option<&mut File> {
-        self.table.get_mut(&id)
+        self.table.get_mut(&id).map(|file| &mut **file)
     }
 
     pub(super) fn find(&self, key: &Key) -> Option<(FileId, &File)> {
         let id = self.by_key.get(key)?;
-        Some((*id, self.table.get(id)?))
+        Some((*id, self.get(*id)?))
     }
 
     /// Adds a file; one of the same name that was there is forgotten, so it must have ended.
@@ -321,7 +320,7 @@ impl Files {
         }
         let id = FileId(self.next);
         self.next = self.next.wrapping_add(1);
-        self.table.insert(id, file);
+        self.table.insert(id, Box::new(file));
         if let Some(old) = self.by_key.insert(key, id) {
             let old = self.table.remove(&old);
             assert!(old.is_none_or(|old| !old.is_active()), "an active file is not replaced");
@@ -336,7 +335,7 @@ impl Files {
     }
 
     pub(super) fn active(&self) -> impl Iterator<Item = (FileId, &File)> {
-        self.table.iter().filter(|(_, file)| file.is_active()).map(|(id, file)| (*id, file))
+        self.table.iter().filter(|(_, file)| file.is_active()).map(|(id, file)| (*id, &**file))
     }
 
     pub(super) fn ids(&self) -> Vec<FileId> {

@@ -372,6 +372,8 @@ pub struct Config {
     pub trackers: Vec<SocketAddr>,
     /// The rule by which uploaders are chosen.
     pub strategy: super::strategy::Strategy,
+    /// Neighbours that a download seeks; more may come by themselves.
+    pub neighbours: usize,
     /// The number of its first request; the shell makes it grow over restarts.
     pub first_seq: u64,
 }

@@ -1,7 +1,6 @@
 //! Jobs under way, and what each was for.
 
-use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::VecDeque;
 
 use super::io::{Action, Stamp, Work};
 use super::turn::Turn;
@@ -9,6 +8,7 @@ use crate::id::{ChainingValue, CommandId, FileId, JobId, LinkId, Salt, Slot};
 use crate::limits::JOBS_MAX;
 use crate::name::{FileName, GroupName, Place, UserName};
 use crate::piece::{Content, Extent};
+use crate::table::Table;
 
 /// What a job was for: what to do with its outcome.
 #[derive(Clone, Debug)]
@@ -51,7 +51,7 @@ pub(super) enum Job {
 /// logout brings as many as there are files.
 #[derive(Debug, Default)]
 pub(super) struct Jobs {
-    table: BTreeMap<JobId, Box<Job>>,
+    table: Table<JobId, Job>,
     waiting: VecDeque<(JobId, Work)>,
     next: u32,
 }
@@ -63,7 +63,7 @@ impl Jobs {
         }
         let id = JobId(self.next);
         self.next = self.next.wrapping_add(1);
-        self.table.insert(id, Box::new(job));
+        self.table.insert(id, job);
         self.waiting.push_back((id, work));
         self.start_waiting(turn);
         id
@@ -77,7 +77,7 @@ impl Jobs {
     }
 
     pub(super) fn end(&mut self, id: JobId, turn: &mut Turn<'_>) -> Job {
-        let job = *self.table.remove(&id).expect("a job ends once, after it was started");
+        let job = self.table.remove(&id).expect("a job ends once, after it was started");
         self.start_waiting(turn);
         job
     }
@@ -88,7 +88,7 @@ impl Jobs {
 
     /// The slots that are being hashed or written.
     pub(super) fn slots(&self) -> impl Iterator<Item = Slot> {
-        self.table.values().filter_map(|job| match **job {
+        self.table.values().filter_map(|job| match *job {
             Job::Hash { slot, .. } | Job::Write { slot, .. } => Some(slot),
             _ => None,
         })

@@ -1,6 +1,6 @@
 //! Links to other peers.
 
-use alloc::collections::BTreeMap;
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
@@ -9,6 +9,7 @@ use super::rate::Smooth;
 use crate::id::{DeviceId, FileId, LinkId};
 use crate::limits::{LINK_CREDIT, VOUCHES_PER_LINK};
 use crate::name::GroupName;
+use crate::table::Table;
 use crate::time::{Span, Time};
 
 /// A peer at the other end of a link.
@@ -22,7 +23,7 @@ pub(super) struct Link {
     pub(super) credit: u32,
     pub(super) heard: Time,
     /// The remote's numbers for files, and ours; none for a file that this side closed or declined.
-    pub(super) files: BTreeMap<FileId, Option<FileId>>,
+    pub(super) files: Table<FileId, Option<FileId>>,
     /// Files that the remote opened and we declined, to be opened by us if the tracker calls its device a member's.
     pub(super) unvouched: Vec<(GroupName, FileId)>,
     /// Files that we opened and closed before the remote answered the opening.
@@ -51,7 +52,7 @@ impl Link {
             dialled,
             credit: LINK_CREDIT,
             heard: now,
-            files: BTreeMap::new(),
+            files: Table::default(),
             unvouched: Vec::new(),
             unanswered: Vec::new(),
             piece_time: Smooth::default(),
@@ -75,26 +76,26 @@ impl Link {
 /// All links to peers; at most one to a device.
 #[derive(Debug, Default)]
 pub(super) struct Links {
-    pub(super) table: BTreeMap<LinkId, Link>,
-    pub(super) by_device: BTreeMap<DeviceId, LinkId>,
+    pub(super) table: Table<LinkId, Box<Link>>,
+    pub(super) by_device: Table<DeviceId, LinkId>,
 }
 
 impl Links {
     pub(super) fn get(&self, link: LinkId) -> Option<&Link> {
-        self.table.get(&link)
+        self.table.get(&link).map(|link| &**link)
     }
 
     pub(super) fn get_mut(&mut self, link: LinkId) -> Option<&mut Link> {
-        self.table.get_mut(&link)
+        self.table.get_mut(&link).map(|link| &mut **link)
     }
 
     pub(super) fn insert(&mut self, id: LinkId, link: Link) {
         self.by_device.insert(link.device, id);
-        let twin = self.table.insert(id, link);
+        let twin = self.table.insert(id, Box::new(link));
         assert!(twin.is_none(), "a link comes up once");
     }
 
-    pub(super) fn remove(&mut self, id: LinkId) -> Option<Link> {
+    pub(super) fn remove(&mut self, id: LinkId) -> Option<Box<Link>> {
         let link = self.table.remove(&id)?;
         if self.by_device.get(&link.device) == Some(&id) {
             self.by_device.remove(&link.device);

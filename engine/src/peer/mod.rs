@@ -32,12 +32,10 @@ mod turn;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 
-use rand_chacha::ChaCha8Rng;
-
 use crate::id::{CommandId, DeviceId, DialId, FileId, JobId, LinkId, Slot};
 use crate::limits::{IDLE, LINK_CREDIT, SLOTS, SWEEP};
 use crate::name::{GroupName, Place, UserName};
-use crate::seed::{Purpose as Stream, Seed};
+use crate::seed::{Choice, Purpose as Stream, Seed};
 use crate::time::{Span, Time};
 use crate::violation::Violation;
 use crate::wire::peer::PeerMessage;
@@ -47,7 +45,7 @@ use file::{Files, Key};
 use io::{Action, Config, Input, Outcome};
 use jobs::{Job, Jobs};
 use leaving::Departure;
-use link::Links;
+use link::{Link, Links};
 use serve::Uploads;
 use session::Session;
 use share::{ToOpen, Wanted};
@@ -60,10 +58,10 @@ const KEEP_ALIVE: Span = Span(IDLE.0 / 3);
 #[derive(Debug)]
 pub struct Peer {
     config: Config,
-    piece_rng: ChaCha8Rng,
-    peer_rng: ChaCha8Rng,
-    salt_rng: ChaCha8Rng,
-    backoff_rng: ChaCha8Rng,
+    piece_rng: Choice,
+    peer_rng: Choice,
+    salts: Seed,
+    backoff_rng: Choice,
     alarms: Alarms,
     jobs: Jobs,
     session: Session,
@@ -109,10 +107,10 @@ impl Peer {
         Peer {
             session: Session::new(config.trackers.clone(), config.first_seq),
             config,
-            piece_rng: seed.stream(Stream::Pieces),
-            peer_rng: seed.stream(Stream::Peers),
-            salt_rng: seed.stream(Stream::Salts),
-            backoff_rng: seed.stream(Stream::Backoff),
+            piece_rng: seed.choice(Stream::Pieces),
+            peer_rng: seed.choice(Stream::Peers),
+            salts: seed.child(Stream::Salts as u64),
+            backoff_rng: seed.choice(Stream::Backoff),
             alarms,
             jobs: Jobs::default(),
             commands: BTreeSet::new(),
@@ -147,10 +145,15 @@ impl Peer {
 
     /// Takes in what happened; appends what must be done.
     pub fn handle(&mut self, now: Time, input: Input, outbox: &mut Vec<Action>) {
-        let mut turn = Turn { now, outbox };
+        let (serves, fills) = moves(&input);
+        let mut turn = Turn { now, outbox, serves, fills };
         self.dispatch(input, &mut turn);
-        self.serve(&mut turn);
-        self.fill(&mut turn);
+        if turn.serves {
+            self.serve(&mut turn);
+        }
+        if turn.fills {
+            self.fill(&mut turn);
+        }
     }
 
     fn dispatch(&mut self, input: Input, turn: &mut Turn<'_>) {
@@ -279,7 +282,10 @@ impl Peer {
             self.drop_link(link, turn);
             turn.act(Action::Close { link, violation: None });
         }
-        for link in self.links.table.keys().copied().collect::<Vec<_>>() {
+        let quiet = |there: &Link| turn.now.since(there.heard) >= KEEP_ALIVE;
+        let links: Vec<LinkId> =
+            self.links.table.iter().filter(|(_, there)| quiet(there)).map(|(link, _)| *link).collect();
+        for link in links {
             self.send(link, PeerMessage::Ping, turn);
         }
     }
@@ -317,6 +323,7 @@ impl Peer {
         match message {
             PeerMessage::Bits { from, bytes, .. } => self.bits(link, id, from, &bytes, turn),
             PeerMessage::Have { pieces, .. } => self.has(link, id, &pieces, turn),
+            PeerMessage::Whole { .. } => self.has_all(link, id, turn),
             PeerMessage::GetHashes { from, .. } => self.tell_hashes(link, id, from, turn),
             PeerMessage::Hashes { from, list, .. } => self.hashes(link, id, from, &list, turn),
             PeerMessage::Ask { .. } => self.asked(link, id, turn),
@@ -387,12 +394,31 @@ impl Peer {
     }
 }
 
+/// Whether an input can make something possible for those who wait for pieces from here, and something to ask of others. Most of what is
+/// said can do neither or one; what only the passing of time makes possible is found by the next sweep.
+const fn moves(input: &Input) -> (bool, bool) {
+    use PeerMessage as M;
+    match input {
+        Input::Sent { .. } => (false, false),
+        Input::Message { message, .. } => match message {
+            M::Ping | M::Pong | M::Decline { .. } | M::GetHashes { .. } | M::Queued { .. } => (false, false),
+            M::Ask { .. } | M::Request { .. } | M::Return { .. } | M::Withdraw { .. } => (true, false),
+            M::Have { .. } | M::Whole { .. } | M::Bits { .. } | M::Hashes { .. } | M::Grant { .. } => {
+                (false, true)
+            }
+            _ => (true, true),
+        },
+        _ => (true, true),
+    }
+}
+
 /// The file that a message is about, in the sender's number.
 const fn about(message: &PeerMessage) -> Option<FileId> {
     use PeerMessage as M;
     match message {
         M::Bits { file, .. }
         | M::Have { file, .. }
+        | M::Whole { file }
         | M::GetHashes { file, .. }
         | M::Hashes { file, .. }
         | M::Ask { file }

@@ -4,6 +4,8 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
+use rand::RngExt as _;
+
 use super::alarm::Alarm;
 use super::file::{Key, Neighbour};
 use super::io::{Action, Role};
@@ -14,7 +16,7 @@ use crate::bitfield::{Bitfield, pieces_of};
 use crate::id::{DeviceId, DialId, FileId, LinkId};
 use crate::limits::{
     BITS_BYTES_PER_MESSAGE, CANDIDATES_MAX, DEVICES_REMEMBERED_MAX, DIALS_MAX, FILES_PER_LINK, HAVE_DELAY,
-    HAVES_PER_MESSAGE, LINK_CREDIT, LINKS_MAX, NEIGHBOURS_WANTED, PIECES_MAX, REDIAL, VOUCHES_PER_LINK,
+    HAVES_PER_MESSAGE, LINK_CREDIT, LINKS_MAX, PIECES_MAX, REDIAL, VOUCHES_PER_LINK,
 };
 use crate::time::Time;
 use crate::violation::Violation;
@@ -98,9 +100,14 @@ impl Peer {
     pub(super) fn dial_peers(&mut self, turn: &mut Turn<'_>) {
         self.knock_on_links(turn);
         let mut wanted: Vec<(DeviceId, SocketAddr)> = Vec::new();
+        let anywhere: usize = self.peer_rng.random_range(0..CANDIDATES_MAX);
         for (_, file) in self.files.active() {
-            let room = NEIGHBOURS_WANTED.saturating_sub(file.neighbours.len() + file.knocked.len());
-            let free = file.candidates.iter().filter(|(device, _)| self.may_dial(turn.now, device));
+            let coming = file.neighbours.len() + file.knocked.len() + self.dials.len();
+            let room = self.config.neighbours.saturating_sub(coming);
+            // Candidates are in order of their devices; begin anywhere, or everybody would dial the same few.
+            let first = anywhere % file.candidates.len().max(1);
+            let in_turn = file.candidates.iter().skip(first).chain(file.candidates.iter().take(first));
+            let free = in_turn.filter(|(device, _)| self.may_dial(turn.now, device));
             wanted.extend(free.take(room).map(|(device, address)| (*device, *address)));
         }
         for (device, address) in wanted {
@@ -330,21 +337,38 @@ impl Peer {
                 }
             }
         }
+        // News of one more useful piece changes nothing where others could be asked for already.
+        turn.fills &= useful > 0 && (neighbour.useful == 0 || neighbour.fruitless);
         neighbour.useful += useful;
         neighbour.fruitless &= useful == 0;
         self.gather_hashes(id, turn);
     }
 
-    /// Tells neighbours of the pieces that arrived lately; those that hold all of the file need not know.
+    /// A peer holds all pieces.
+    pub(super) fn has_all(&mut self, link: LinkId, id: FileId, turn: &mut Turn<'_>) {
+        let Some(file) = self.files.get(id) else { return };
+        let Some(neighbour) = file.neighbours.get(&link) else { return };
+        let pieces: Vec<u32> = Bitfield::full(file.held.len()).without(&neighbour.have).collect();
+        self.has(link, id, &pieces, turn);
+    }
+
+    /// Tells neighbours of the pieces that arrived lately, each of those that it lacks. One that holds some of them hears in the end that all
+    /// are here; those that hold all of the file need not know.
     pub(super) fn tell_news(&mut self, turn: &mut Turn<'_>) {
         let mut sends = Vec::new();
         for (id, file) in self.files.table.iter_mut().filter(|(_, file)| !file.news.is_empty()) {
             let news = core::mem::take(&mut file.news);
-            for link in file.neighbours.iter().filter(|(_, n)| !n.have.is_full()).map(|(link, _)| *link) {
-                let pages = news
+            for (link, neighbour) in file.neighbours.iter().filter(|(_, n)| !n.have.is_full()) {
+                if file.held.is_full() {
+                    sends.push((*link, PeerMessage::Whole { file: *id }));
+                    continue;
+                }
+                let lacks: Vec<u32> =
+                    news.iter().copied().filter(|piece| !neighbour.have.has(*piece)).collect();
+                let pages = lacks
                     .chunks(HAVES_PER_MESSAGE)
                     .map(|page| PeerMessage::Have { file: *id, pieces: List::new(page.to_vec()) });
-                sends.extend(pages.map(|message| (link, message)));
+                sends.extend(pages.map(|message| (*link, message)));
             }
         }
         for (link, message) in sends {

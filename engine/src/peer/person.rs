@@ -123,7 +123,9 @@ impl Peer {
     }
 
     fn create_user(&mut self, id: CommandId, user: UserName, password: Password, turn: &mut Turn<'_>) {
-        let salt = Salt(self.salt_rng.random());
+        // One salt from each seed: the next account has the seed's child.
+        self.salts = self.salts.child(0);
+        let salt = Salt(self.salts.stream(crate::seed::Purpose::Salts).random());
         self.jobs.start(Job::KeyForAccount { id, user, salt }, Work::DeriveKey { password, salt }, turn);
     }
 
@@ -411,7 +413,9 @@ impl Peer {
         let mut verdict = Ok(());
         let waited_for: Vec<_> = match key {
             Some(key) => self.files.find(key).into_iter().map(|(_, file)| file).collect(),
-            None => self.files.table.values().filter(|file| file.fetched.is_some()).collect(),
+            None => {
+                self.files.table.values().map(|file| &**file).filter(|file| file.fetched.is_some()).collect()
+            }
         };
         for file in waited_for {
             let ended =

@@ -1,7 +1,6 @@
 //! The life of a file here: shared, fetched, complete, ended.
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use super::Peer;
@@ -15,8 +14,9 @@ use crate::bitfield::Bitfield;
 use crate::id::{ChainingValue, CommandId, FileId};
 use crate::limits::{HAVE_DELAY, OPENING_MAX, SWEEP};
 use crate::name::Place;
-use crate::piece::{self, Content, Hashes};
+use crate::piece::{Content, Hashes};
 use crate::refusal::{DiskError, Refusal};
+use crate::tree::Tree;
 
 /// A share that is to be looked at before it is served.
 #[derive(Debug)]
@@ -234,15 +234,16 @@ impl Peer {
             self.jobs.start(Job::Memory, Work::CloseFile { file: id }, turn);
             return self.reply(command, Err(Refusal::SessionEnded), turn);
         };
-        let values: BTreeMap<u32, ChainingValue> =
-            pieces.into_iter().filter(|(piece, _)| *piece < file.held.len()).collect();
-        for piece in values.keys() {
-            file.held.insert(*piece);
+        let mut tree = Tree::new(file.held.len());
+        for (piece, value) in pieces {
+            if piece < file.held.len() && file.held.insert(piece) {
+                tree.insert(piece, value);
+            }
         }
         if file.held.len() == 0 {
             file.hashes = Some(Hashes::new(Vec::new()));
         }
-        file.phase = Phase::Fetching(Box::new(Download::new(&file.held, values)));
+        file.phase = Phase::Fetching(Box::new(Download::new(&file.held, tree)));
         let (content, held) = (file.content, file.held.count());
         let entry = self
             .files
@@ -264,8 +265,7 @@ impl Peer {
         if !file.held.is_full() || file.hashes.is_none() {
             return;
         }
-        let values: Vec<ChainingValue> = download.values.values().copied().collect();
-        if piece::checksum(file.content.size, &values) != file.content.checksum {
+        if download.tree.checksum() != Some(file.content.checksum) {
             return self.fail(id, Failure::ChecksumDiffers, turn);
         }
         if let Some(file) = self.files.get_mut(id) {

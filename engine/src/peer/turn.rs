@@ -9,10 +9,14 @@ use crate::id::CommandId;
 use crate::refusal::Refusal;
 use crate::time::Time;
 
-/// The time and the outbox of one call.
+/// The time and the outbox of one call, and what is to be looked at in the end.
 pub(super) struct Turn<'a> {
     pub(super) now: Time,
     pub(super) outbox: &'a mut Vec<Action>,
+    /// Whether something may have become possible for those who wait for pieces from here.
+    pub(super) serves: bool,
+    /// Whether something may have become possible to ask of others.
+    pub(super) fills: bool,
 }
 
 impl Turn<'_> {

@@ -40,6 +40,11 @@ pub enum PeerMessage {
         /// The pieces.
         pieces: List<u32, HAVES_PER_MESSAGE>,
     },
+    /// The sender holds every piece now.
+    Whole {
+        /// The file.
+        file: FileId,
+    },
     /// "Tell me the hashes from this piece on." Answered by `Hashes`.
     GetHashes {
         /// The file.

@@ -55,6 +55,7 @@ fn peer_message() -> impl Strategy<Value = PeerMessage> {
         }),
         (file(), many(any::<u32>(), 0..300))
             .prop_map(|(file, pieces)| M::Have { file, pieces: List::new(pieces) }),
+        file().prop_map(|file| M::Whole { file }),
         (file(), any::<u32>()).prop_map(|(file, from)| M::GetHashes { file, from }),
         (file(), any::<u32>(), many(any::<[u8; 20]>(), 0..30)).prop_map(|(file, from, list)| {
             M::Hashes { file, from, list: List::new(list.into_iter().map(Sha1).collect()) }

@@ -180,6 +180,7 @@ fn start(options: Options) -> Result<Client, StartError> {
         listen,
         trackers: options.trackers,
         strategy: options.strategy,
+        neighbours: engine::limits::NEIGHBOURS_WANTED,
         first_seq: identity.first_seq,
     };
     let (events, queue) = async_channel::bounded(EVENTS_MAX);
