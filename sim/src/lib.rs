@@ -6,9 +6,11 @@
 //! contract. Somebody driven by hand ([`World::puppet`]) can say whatever a hostile peer would.
 
 pub mod bounds;
+mod checks;
 mod content;
 mod crowd;
 mod disk;
+mod faults;
 mod hooks;
 mod jobs;
 mod links;
