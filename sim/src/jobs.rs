@@ -61,6 +61,7 @@ impl World {
                 self.watch.answered(id, command);
             }
             PeerAction::Tell(news) => {
+                self.narrate(id, || format!("says: {news:?}"));
                 self.watch.told(id, &news);
                 self.check_handed_over(id, &news);
                 let Kind::Client(client) = &mut self.nodes[id.0].kind else { return };

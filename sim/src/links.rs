@@ -247,6 +247,7 @@ impl World {
     /// A node ends a connection, after what it sent before.
     pub(crate) fn close(&mut self, node: NodeId, link: LinkId, violation: Option<Violation>) {
         if let Some(violation) = violation {
+            self.narrate(node, || format!("blames the other end of {link:?}: {violation}"));
             self.blame(node, link, violation);
         }
         let Some(connection) = self.links.get_mut(link) else { return };

@@ -203,6 +203,7 @@ impl World {
         let node = self.client_mut(client);
         node.last_command += 1;
         let id = CommandId(node.last_command);
+        self.narrate(client, || format!("is asked for {command:?}"));
         self.give_peer(client, engine::peer::io::Input::Command { id, command });
         id
     }

@@ -31,7 +31,7 @@ use crate::scenario::Behaviour;
 use crate::trace::Trace;
 
 /// How long each kind of work takes.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Costs {
     /// To derive a key.
     pub key: Span,
@@ -90,6 +90,7 @@ pub struct World {
     /// What a run of a scenario wants to know.
     pub(crate) watch: crate::watch::Watch,
     pub(crate) faults: Faults,
+    pub(crate) listener: Option<crate::narrate::Listener>,
     pub(crate) ledger: Ledger,
     /// How this world is broken on purpose.
     #[cfg(test)]
@@ -126,6 +127,7 @@ impl World {
             pieces_delivered: 0,
             watch: crate::watch::Watch::default(),
             faults: Faults::new(&Seed(bytes)),
+            listener: None,
             ledger: Ledger::default(),
             #[cfg(test)]
             sabotage: None,
@@ -253,6 +255,7 @@ impl World {
         self.now = at;
         self.events += 1;
         self.note(&event);
+        self.narrate_event(&event);
         match event {
             Event::Wake { node } => self.wake(node),
             Event::Dialled { node, life, dial, to } => self.dialled(node, life, dial, to),

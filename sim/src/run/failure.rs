@@ -34,6 +34,12 @@ impl Failure {
         Failure { kind: FailureKind::NoProgress, why: format!("at {at}: {who}") }
     }
 
+    /// The same seed gave two traces.
+    #[must_use]
+    pub fn of_traces(once: u64, again: u64) -> Failure {
+        Failure::wrong(format!("the same seed gives the trace {once:016x}, and then {again:016x}"))
+    }
+
     /// Something came out that must not be.
     pub(crate) fn wrong(why: String) -> Failure {
         Failure { kind: FailureKind::WrongResult, why }

@@ -19,6 +19,7 @@ use engine::tracker::io::Stored;
 use rand_chacha::ChaCha8Rng;
 
 use crate::content::Whole;
+use crate::narrate::Listener;
 use crate::network::NodeId;
 use crate::scenario::{End, Scenario};
 use crate::world::World;
@@ -60,6 +61,14 @@ struct Runner<'a> {
 /// How it failed: a wrong result, no progress, or a crash.
 pub fn run(scenario: &Scenario, seed: u64) -> Result<Run, Failure> {
     through(scenario, seed, |_| {})
+}
+
+/// The same, told in words.
+///
+/// # Errors
+/// As of [`run`].
+pub fn run_narrated(scenario: &Scenario, seed: u64, listener: Listener) -> Result<Run, Failure> {
+    through(scenario, seed, |world| world.listener = Some(listener))
 }
 
 /// The same in a world that is broken on purpose.
@@ -108,6 +117,7 @@ impl Runner<'_> {
                     self.ask_about_lost();
                     self.agenda.plan(next + interval, Deed::Sample);
                 } else {
+                    self.world.narrate(self.world.tracker(), || format!("sees it come to {deed:?}"));
                     self.act(deed);
                 }
             }

@@ -7,6 +7,7 @@ mod fault;
 mod text;
 mod units;
 mod variant;
+mod write;
 
 use std::fmt;
 use std::ops::Range;
@@ -23,7 +24,7 @@ pub use fault::{Behaviour, Fault, FaultKind, Needs, Strength, Whom};
 pub const PEERS_MAX: u32 = 200_000;
 
 /// Who takes part in what, and what must come of it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Scenario {
     /// The name of the variant, if the file has any.
     pub variant: Option<String>,
@@ -63,7 +64,7 @@ pub enum End {
 }
 
 /// A file that is shared.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct FileSpec {
     /// Its name.
     pub name: String,
@@ -72,7 +73,7 @@ pub struct FileSpec {
 }
 
 /// Peers of one kind.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Class {
     /// Its name, and that of the account which its peers share.
     pub name: String,
@@ -119,7 +120,7 @@ pub enum Departure {
 }
 
 /// What must hold of a measure, as the median over the seeds.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Band {
     /// Its name in the file.
     pub name: String,
