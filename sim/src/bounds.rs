@@ -106,8 +106,10 @@ fn seed_up(scenario: &Scenario) -> f64 {
     seeders.map(|class| class.access.up as f64 * f64::from(class.count)).sum()
 }
 
+/// Those who may send good pieces.
 fn honest(scenario: &Scenario) -> impl Iterator<Item = &Class> {
-    scenario.classes.iter().filter(|class| class.behaviour == Behaviour::Honest)
+    let gives = |class: &&Class| matches!(class.behaviour, Behaviour::Honest | Behaviour::Flood);
+    scenario.classes.iter().filter(gives)
 }
 
 /// About how long a run takes at best, if everybody who fetches completes.

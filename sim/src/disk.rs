@@ -8,6 +8,7 @@ use engine::piece::{Extent, Size};
 use engine::refusal::DiskError;
 use engine::table::Table;
 
+use crate::checks::WRONG;
 use crate::content::{Bytes, ContentId, Digests, Whole};
 
 /// A complete file.
@@ -24,6 +25,8 @@ struct Part {
     /// What is in the first piece that was written, and so in all.
     whole: Whole,
     pieces: Bitfield,
+    /// Those of them that a crash may take.
+    unsynced: Vec<u32>,
 }
 
 /// What a number of the engine stands for.
@@ -69,6 +72,32 @@ impl Disk {
     /// Pieces in the partial file there.
     pub(crate) fn part_len(&self, place: &Place) -> Option<usize> {
         self.parts.get(place).map(|part| part.pieces.count() as usize)
+    }
+
+    /// Whether a piece of the file there, complete or partial, is on the disk.
+    pub(crate) fn has_piece(&self, place: &Place, piece: u32) -> bool {
+        self.files.contains_key(place) || self.parts.get(place).is_some_and(|part| part.pieces.has(piece))
+    }
+
+    /// The pieces that are there of a file of so many.
+    pub(crate) fn pieces_at(&self, place: &Place, pieces: u32) -> Bitfield {
+        match self.parts.get(place) {
+            _ if self.files.contains_key(place) => Bitfield::full(pieces),
+            Some(part) => part.pieces.clone(),
+            None => Bitfield::new(pieces),
+        }
+    }
+
+    /// The machine lost its power: of what was not synced, what `keeps` says is there afterwards.
+    pub(crate) fn lose_unsynced(&mut self, mut keeps: impl FnMut() -> bool) {
+        for part in self.parts.values_mut() {
+            let lost: Vec<u32> = part.unsynced.drain(..).filter(|_| !keeps()).collect();
+            let mut pieces = Bitfield::new(part.pieces.len());
+            part.pieces.iter().filter(|piece| !lost.contains(piece)).for_each(|piece| {
+                pieces.insert(piece);
+            });
+            part.pieces = pieces;
+        }
     }
 
     /// The process died: what it had open is closed.
@@ -135,7 +164,10 @@ impl Disk {
         }
         if self.parts.get(&place).is_none_or(|part| part.hashes != hashes) {
             let whole = Whole { content: ContentId(0), size };
-            self.parts.insert(place.clone(), Part { hashes, whole, pieces: Bitfield::new(size.pieces()) });
+            self.parts.insert(
+                place.clone(),
+                Part { hashes, whole, pieces: Bitfield::new(size.pieces()), unsynced: Vec::new() },
+            );
         }
         let part = self.parts.get(&place).expect("it is there");
         let pieces = part
@@ -159,13 +191,18 @@ impl Disk {
             return Outcome::Failed(DiskError::DiskFull);
         }
         let Some(part) = self.part(extent.file) else { return closed() };
-        assert!(!bytes.spoilt, "a spoilt piece is never written");
+        assert!(!bytes.spoilt, "{WRONG}a spoilt piece is never written");
         if part.pieces.count() == 0 {
             part.whole.content = bytes.content;
         }
-        assert_eq!(bytes, part.whole.piece(extent.piece), "the right bytes are written in their place");
+        assert_eq!(
+            bytes,
+            part.whole.piece(extent.piece),
+            "{WRONG}the right bytes are written in their place"
+        );
         assert_eq!(cv, digests.of(part.whole, &bytes).cv, "the journal notes the right value");
         part.pieces.insert(extent.piece);
+        part.unsynced.push(extent.piece);
         Outcome::Done
     }
 
@@ -180,6 +217,9 @@ impl Disk {
         if self.sync_fails {
             return Outcome::Failed(DiskError::DiskFull);
         }
+        if let Some(part) = self.part(file) {
+            part.unsynced.clear();
+        }
         if self.open.contains_key(&file) { Outcome::Done } else { closed() }
     }
 
@@ -191,7 +231,7 @@ impl Disk {
         let Some(part) = self.parts.remove(&place) else { return closed() };
         assert!(part.pieces.is_full(), "a file is finished when every piece is there");
         let (content, _) = digests.survey(part.whole);
-        assert_eq!(content.hashes, part.hashes, "a finished file is the one that was listed");
+        assert_eq!(content.hashes, part.hashes, "{WRONG}a finished file is the one that was listed");
         let stamp = self.put(place.clone(), part.whole);
         self.open.insert(file, Open::Share(place, stamp));
         Outcome::Finished(stamp)

@@ -2,15 +2,19 @@
 
 use engine::id::{FileId, JobId, LinkId, Slot};
 use engine::peer::io::{Action as PeerAction, Input as PeerInput, Outcome, Work as PeerWork};
+use engine::piece::{PieceDigest, Size};
+use engine::refusal::DiskError;
 use engine::table::Table;
 use engine::time::Span;
 use engine::tracker::io::{
     Action as TrackerAction, Input as TrackerInput, Outcome as StoreOutcome, Work as StoreWork,
 };
 
-use crate::content::Whole;
+use crate::checks::Sabotage;
+use crate::content::{Bytes, Whole};
 use crate::network::{NodeId, Packet};
 use crate::node::{Kind, Lane};
+use crate::scenario::FaultKind;
 use crate::world::{Event, TRACKER, World};
 
 /// Work on its way, or its outcome.
@@ -57,7 +61,9 @@ impl World {
                 self.watch.answered(id, command);
             }
             PeerAction::Tell(news) => {
+                self.narrate(id, || format!("says: {news:?}"));
                 self.watch.told(id, &news);
+                self.check_handed_over(id, &news);
                 let Kind::Client(client) = &mut self.nodes[id.0].kind else { return };
                 client.news.push((self.now, *news));
             }
@@ -91,6 +97,10 @@ impl World {
             return self.send_piece(id, job, link, extent, theirs);
         }
         let (lane, took) = self.plan_for(id, &work);
+        let took = match work {
+            PeerWork::DeriveKey { .. } | PeerWork::Hash { .. } => took,
+            _ => self.on_slow_disk(id, took),
+        };
         self.start_work(id, job, Work::Peer(work), lane, took);
     }
 
@@ -103,6 +113,34 @@ impl World {
             *free = at;
         }
         self.future.plan(at, Event::Job { node: id, life: node.life, job, work: Box::new(work) });
+    }
+
+    /// How long work of a disk takes there at present.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "times far below 2^52"
+    )]
+    fn on_slow_disk(&mut self, id: NodeId, took: Span) -> Span {
+        let slow = self.faults.strikes(id, FaultKind::SlowDisk);
+        slow.map_or(took, |strength| Span((took.0 as f64 * strength.factor) as u64))
+    }
+
+    /// Whether a job fails because the disk cannot sync.
+    fn fails_to_sync(&mut self, id: NodeId, work: &PeerWork) -> bool {
+        let syncs = matches!(work, PeerWork::Sync { .. } | PeerWork::Finish { .. } | PeerWork::Remember(_));
+        syncs && self.faults.strikes(id, FaultKind::FailedSync).is_some()
+    }
+
+    /// What a worker makes of a piece: the right digest, unless it errs.
+    fn digest_of(&mut self, id: NodeId, bytes: &Bytes, size: Size) -> PieceDigest {
+        let mut digest = self.digests.of(Whole { content: bytes.content, size }, bytes);
+        if self.faults.strikes(id, FaultKind::WrongDigest).is_some() {
+            self.faults.befuddled.insert(id);
+            digest.sha1.0[0] ^= 1;
+        }
+        digest
     }
 
     /// In which order a job runs, and how long it takes.
@@ -143,6 +181,7 @@ impl World {
         assert!(known.is_some(), "a job ends once");
         match work {
             Work::Ended(outcome) => self.give_peer(id, PeerInput::Done { job, outcome }),
+            Work::Peer(PeerWork::Hash { .. }) if self.is_broken(Sabotage::NeverHashes) => {}
             Work::Peer(work) => {
                 let outcome = self.do_work(id, work);
                 self.give_peer(id, PeerInput::Done { job, outcome });
@@ -155,6 +194,12 @@ impl World {
     }
 
     fn do_work(&mut self, id: NodeId, work: PeerWork) -> Outcome {
+        if let Some(outcome) = self.sabotaged_work(id, &work) {
+            return outcome;
+        }
+        if self.fails_to_sync(id, &work) {
+            return Outcome::Failed(DiskError::Other("the disk failed to sync".into()));
+        }
         let Kind::Client(client) = &mut self.nodes[id.0].kind else { unreachable!("{id:?} is a client") };
         let (disk, digests) = (&mut client.disk, &mut self.digests);
         match work {
@@ -171,8 +216,8 @@ impl World {
                 disk.open_part(file, place, (size, hashes), resume, digests)
             }
             PeerWork::Hash { slot, size, .. } => {
-                let bytes = client.slots.get(&slot).expect("a slot is hashed when it is full");
-                Outcome::Hashed(digests.of(Whole { content: bytes.content, size }, bytes))
+                let bytes = *client.slots.get(&slot).expect("a slot is hashed when it is full");
+                Outcome::Hashed(self.digest_of(id, &bytes, size))
             }
             PeerWork::Write { slot, extent, cv } => {
                 let bytes = client.slots.remove(&slot).expect("a slot is written when it is full");
@@ -192,25 +237,29 @@ impl World {
     /// Does what the tracker's machine says.
     pub(crate) fn tracker_acts(&mut self, action: TrackerAction) {
         match action {
-            TrackerAction::Send { link, message } => {
+            TrackerAction::Send { link, mut message } => {
+                self.sabotage_word(&mut message);
                 self.overhear(link, &message);
+                self.note_acknowledged(&message);
                 self.send_packet(TRACKER, link, Packet::Tracker(message));
             }
             TrackerAction::Close { link, violation } => self.close(TRACKER, link, violation),
             TrackerAction::Start { job, work } => {
                 self.nodes[TRACKER.0].jobs.insert(job, ());
-                let took = self.costs.sync;
+                let took = self.on_slow_disk(TRACKER, self.costs.sync);
                 self.start_work(TRACKER, job, Work::Store(work), Some(Lane::Store), took);
             }
         }
     }
 
     fn do_store(&mut self, work: StoreWork) -> StoreOutcome {
+        let forgets = self.is_broken(Sabotage::ForgetsChanges);
         let Kind::Tracker(tracker) = &mut self.nodes[TRACKER.0].kind else { unreachable!("it is the first") };
         if tracker.disk_full {
             return StoreOutcome::DiskFull;
         }
         match work {
+            StoreWork::Append { .. } if forgets => {}
             StoreWork::Append { entries } => tracker.store.entries.extend(entries),
             StoreWork::Snapshot { index, registry } => {
                 tracker.store.entries.retain(|(entry, _)| *entry > index);

@@ -6,19 +6,24 @@
 //! contract. Somebody driven by hand ([`World::puppet`]) can say whatever a hostile peer would.
 
 pub mod bounds;
+mod checks;
 mod content;
 mod crowd;
 mod disk;
+mod faults;
 mod hooks;
 mod jobs;
 mod links;
 pub mod measure;
+pub mod narrate;
 mod network;
 mod node;
 pub mod prose;
 mod queue;
 pub mod run;
 pub mod scenario;
+pub mod shrink;
+pub mod swarm;
 mod trace;
 pub mod trial;
 mod watch;

@@ -8,17 +8,23 @@ use engine::time::Span;
 use engine::tracker::io::Input as TrackerInput;
 use engine::violation::Violation;
 use engine::wire::codec;
-use engine::wire::tracker::{ClientMessage, Request};
+use engine::wire::peer::PeerMessage;
+use engine::wire::tracker::{ClientMessage, Request, TrackerMessage};
 
+use crate::checks::Sabotage;
 use crate::content::Bytes;
 use crate::jobs::Work;
 use crate::network::{Connection, End, NodeId, Packet, Transfer, duration};
 use crate::node::{Heard, Kind, Node, node_at};
+use crate::scenario::{Behaviour, FaultKind};
 use crate::world::{Event, World};
 
 /// How soon messages have left for the network, and how many the shell counts before it says so: four times in what a link may have unsent.
 const LEAVES_AFTER: Span = Span(20);
 const REFUND: u32 = LINK_CREDIT / 4;
+
+/// How long a connection with nobody at the other end stands before that is found out.
+const GHOST: Span = Span::from_secs(5);
 
 impl World {
     pub(crate) fn dial(&mut self, node: NodeId, dial: Option<DialId>, to: std::net::SocketAddr) {
@@ -38,6 +44,7 @@ impl World {
             return;
         }
         let there = node_at(to).filter(|there| self.nodes.get(there.0).is_some_and(Node::is_up));
+        let there = there.filter(|there| self.faults.cut_off(node, *there, self.now).is_none());
         let Some(there) = there else {
             if let Some(dial) = dial {
                 self.give_peer(node, PeerInput::DialFailed { dial });
@@ -50,11 +57,42 @@ impl World {
         if self.nodes[node.0].is_honest() != self.nodes[there.0].is_honest() {
             self.watch.bad_pairs.insert((node.min(there), node.max(there)));
         }
+        let twin = self.faults.strikes(node, FaultKind::DuplicateLinks).map(|_| self.faults.toss());
+        if twin == Some(true) {
+            self.ghost((node, there), latency);
+        }
         let link = self.links.insert(Connection { ends, latency, ending: false });
         self.nodes[node.0].links.push(link);
         self.nodes[there.0].links.push(link);
         self.link_up(link, 1, None);
         self.link_up(link, 0, dial);
+        if twin == Some(false) {
+            self.ghost((node, there), latency);
+        }
+    }
+
+    /// A connection that stands at one side only: whoever dialled gave it up before it knew that it stood.
+    fn ghost(&mut self, (from, to): (NodeId, NodeId), latency: Span) {
+        let mut ends = [from, to].map(|node| End::new(node, self.nodes[node.0].life));
+        ends[0].up = false;
+        let link = self.links.insert(Connection { ends, latency, ending: true });
+        self.nodes[to.0].links.push(link);
+        self.future.plan(self.now + GHOST, Event::Down { link, side: 1 });
+        self.link_up(link, 1, None);
+    }
+
+    /// A connection breaks at once: what is on its way is lost.
+    pub(crate) fn reset_link(&mut self, link: LinkId) {
+        let now = self.now;
+        let Some(connection) = self.links.get_mut(link).filter(|connection| !connection.ending) else {
+            return;
+        };
+        connection.ending = true;
+        let ends = [connection.ends[0].node, connection.ends[1].node];
+        self.faults.broke(ends, now);
+        for side in [0, 1] {
+            self.future.plan(now, Event::Down { link, side });
+        }
     }
 
     fn link_up(&mut self, link: LinkId, side: usize, dial: Option<DialId>) {
@@ -97,10 +135,36 @@ impl World {
                 self.future.plan(now + LEAVES_AFTER, Event::Refund { link, side });
             }
         }
-        let latency = connection.latency;
-        let there = &mut connection.ends[1 - side];
-        there.last_delivery = there.last_delivery.max(now + latency);
-        let (at, to) = (there.last_delivery, 1 - side);
+        if engine && self.falls_silent(from, &packet) {
+            return;
+        }
+        self.put_on_wire(from, link, packet);
+    }
+
+    /// Whether somebody who opens files and then says nothing would say this.
+    fn falls_silent(&mut self, from: NodeId, packet: &Packet) -> bool {
+        let Kind::Client(client) = &self.nodes[from.0].kind else { return false };
+        let silent = client.behaviour == Behaviour::Silent
+            && matches!(packet, Packet::Peer(message) if !matches!(message, PeerMessage::Open(_) | PeerMessage::Bits { .. }));
+        if silent {
+            self.faults.fire(Behaviour::Silent.name());
+        }
+        silent
+    }
+
+    /// A message is on its way, whoever paid for it.
+    pub(crate) fn put_on_wire(&mut self, from: NodeId, link: LinkId, packet: Packet) {
+        if self.is_broken(Sabotage::SwallowsExpulsions) && is_expulsion(&packet) {
+            return;
+        }
+        let Some(connection) = self.links.get_mut(link) else { return };
+        let to = 1 - connection.side(from);
+        let there = connection.ends[to].node;
+        let soon = self.now + connection.latency;
+        let arrival = self.faults.arrival((from, there), self.now, soon);
+        let there = &mut connection.ends[to];
+        there.last_delivery = there.last_delivery.max(arrival);
+        let at = there.last_delivery;
         match packet {
             Packet::Peer(message) => self.future.plan(at, Event::Said { link, to, message }),
             packet => self.future.plan(at, Event::Packet { link, to, packet: Box::new(packet) }),
@@ -110,10 +174,13 @@ impl World {
     pub(crate) fn refund(&mut self, link: LinkId, side: usize) {
         let Some(connection) = self.links.get_mut(link) else { return };
         let end = &mut connection.ends[side];
-        let messages = std::mem::take(&mut end.unsent);
+        let mut messages = std::mem::take(&mut end.unsent);
         let node = end.node;
         if messages == 0 || !end.up || self.nodes[node.0].life != end.life {
             return;
+        }
+        if self.is_broken(Sabotage::RefundsTwice) {
+            messages *= 2;
         }
         match &self.nodes[node.0].kind {
             Kind::Client(_) => self.give_peer(node, PeerInput::Sent { link, messages }),
@@ -180,6 +247,7 @@ impl World {
     /// A node ends a connection, after what it sent before.
     pub(crate) fn close(&mut self, node: NodeId, link: LinkId, violation: Option<Violation>) {
         if let Some(violation) = violation {
+            self.narrate(node, || format!("blames the other end of {link:?}: {violation}"));
             self.blame(node, link, violation);
         }
         let Some(connection) = self.links.get_mut(link) else { return };
@@ -243,22 +311,49 @@ impl World {
         }
         self.check_may_send(node, link, extent.file);
         let Kind::Client(client) = &mut self.nodes[node.0].kind else { return };
-        let mut bytes = match client.disk.read(extent) {
+        let bytes = match client.disk.read(extent) {
             Ok(bytes) => bytes,
             Err(why) => return self.end_job(node, job, Outcome::Failed(why)),
         };
-        bytes.spoilt = client.corrupt;
-        let transfer = Transfer { job, link, extent, theirs, bytes };
-        if client.mute {
-            client.held_back.push(transfer);
-        } else {
-            self.nodes[node.0].line.waiting.push_back(transfer);
-            self.use_uplink(node);
+        let behaviour = client.behaviour;
+        let mut transfer = Transfer { job, link, extent, theirs, bytes };
+        transfer.bytes.spoilt = self.spoils(node, behaviour, extent.piece);
+        match behaviour {
+            Behaviour::Mute => {
+                self.faults.fire(behaviour.name());
+                self.client_mut(node).held_back.push(transfer);
+            }
+            Behaviour::Liar => {
+                self.faults.fire(behaviour.name());
+                let cancelled = PeerMessage::Cancelled { file: extent.file, piece: extent.piece };
+                self.put_on_wire(node, link, Packet::Peer(cancelled));
+                self.end_job(node, job, Outcome::Stopped);
+            }
+            _ => {
+                if self.is_broken(Sabotage::RepeatsTransfers) {
+                    self.nodes[node.0].line.waiting.extend([transfer; 16]);
+                }
+                self.nodes[node.0].line.waiting.push_back(transfer);
+                self.use_uplink(node);
+            }
         }
+    }
+
+    /// Whether a piece leaves a node with other bytes than it should have.
+    fn spoils(&mut self, node: NodeId, behaviour: Behaviour, piece: u32) -> bool {
+        let corrupt = behaviour == Behaviour::Corrupt;
+        if corrupt {
+            self.faults.fire(behaviour.name());
+        }
+        corrupt
+            || self.is_broken(Sabotage::SpoilsInTransit)
+            || self.faults.has_spoilt(node, piece)
+            || self.faults.strikes(node, FaultKind::CorruptPieces).is_some()
     }
 
     fn use_uplink(&mut self, node: NodeId) {
         let now = self.now;
+        let hurry = if self.is_broken(Sabotage::IsTooFast) { 2 } else { 1 };
         let line = &mut self.nodes[node.0].line;
         if line.current.is_some() {
             return;
@@ -266,7 +361,7 @@ impl World {
         let Some(transfer) = line.waiting.pop_front() else { return };
         line.begun += 1;
         line.current = Some((transfer, now, line.begun));
-        let took = duration(transfer.extent.len, line.access.up);
+        let took = duration(transfer.extent.len, line.access.up * hurry);
         self.future.plan(now + took, Event::Uplink { node, begun: line.begun });
     }
 
@@ -276,7 +371,12 @@ impl World {
             return;
         };
         self.watch.left(node, u64::from(transfer.extent.len));
-        self.piece_left(node, transfer, began);
+        if matches!(&self.nodes[node.0].kind, Kind::Client(client) if client.behaviour == Behaviour::Halves) {
+            self.faults.fire(Behaviour::Halves.name());
+            self.reset_link(transfer.link);
+        } else {
+            self.piece_left(node, transfer, began);
+        }
         self.use_uplink(node);
         self.finish_job(node, transfer.job, Work::Ended(Outcome::Sent));
     }
@@ -287,7 +387,8 @@ impl World {
         let to = 1 - connection.side(node);
         let end = &mut connection.ends[to];
         let in_at = self.nodes[end.node.0].line.come_in(began, self.now, transfer.extent.len);
-        end.last_delivery = end.last_delivery.max(in_at + connection.latency);
+        let arrival = self.faults.arrival((node, end.node), self.now, in_at + connection.latency);
+        end.last_delivery = end.last_delivery.max(arrival);
         let event = Event::Piece { link: transfer.link, to, file: transfer.theirs, bytes: transfer.bytes };
         self.future.plan(end.last_delivery, event);
     }
@@ -322,6 +423,11 @@ impl World {
         }
         self.use_uplink(node);
     }
+}
+
+fn is_expulsion(packet: &Packet) -> bool {
+    use TrackerMessage as M;
+    matches!(packet, Packet::Tracker(M::Expelled { .. } | M::Notice(_) | M::NotListed { .. }))
 }
 
 /// Notes what a message says about groups and logins, for the checkers.

@@ -17,7 +17,9 @@ use engine::violation::Violation;
 
 use crate::content::Bytes;
 use crate::disk::Disk;
+use crate::faults::Clock;
 use crate::network::{Access, Line, NodeId, Packet, Transfer};
+use crate::scenario::Behaviour;
 
 /// The answer to a command.
 pub type Answer = Result<Reply, Refusal>;
@@ -37,6 +39,9 @@ pub(crate) struct Node {
     pub(crate) jobs: Table<JobId, ()>,
     /// Jobs of one file end in the order given: when the last of each does.
     pub(crate) lanes: Table<Lane, Time>,
+    /// Whether its disk or its memory spoils pieces, so that others may rightly blame it.
+    pub(crate) tainted: bool,
+    pub(crate) clock: Clock,
     pub(crate) kind: Kind,
 }
 
@@ -74,10 +79,8 @@ pub(crate) struct Client {
     pub(crate) user: Option<UserName>,
     /// Whether the program ended by itself.
     pub(crate) exited: bool,
-    /// It sends spoilt pieces.
-    pub(crate) corrupt: bool,
-    /// It grants slots and sends nothing; these pieces are held back.
-    pub(crate) mute: bool,
+    /// Whether it keeps to the rules; if it is mute, these pieces are held back.
+    pub(crate) behaviour: Behaviour,
     pub(crate) held_back: Vec<Transfer>,
     /// Pieces that it took in from each node.
     pub(crate) received: Table<NodeId, u32>,
@@ -141,6 +144,8 @@ impl Node {
             links: Vec::new(),
             jobs: Table::default(),
             lanes: Table::default(),
+            tainted: false,
+            clock: Clock::default(),
             kind,
         }
     }
@@ -156,7 +161,7 @@ impl Node {
     /// Whether it keeps to the protocol, so that nobody may blame it.
     pub(crate) fn is_honest(&self) -> bool {
         match &self.kind {
-            Kind::Client(client) => !client.corrupt && !client.mute,
+            Kind::Client(client) => client.behaviour == Behaviour::Honest && !self.tainted,
             Kind::Tracker(_) => true,
             Kind::Puppet(_) => false,
         }
@@ -170,11 +175,13 @@ impl Node {
         }
     }
 
+    /// When its machine wants to be woken, in the time of the world.
     pub(crate) fn next_wakeup(&self) -> Option<Time> {
-        match &self.kind {
+        let own = match &self.kind {
             Kind::Client(client) => client.machine.as_ref()?.next_wakeup(),
             Kind::Tracker(tracker) => tracker.machine.as_ref()?.next_wakeup(),
             Kind::Puppet(_) => None,
-        }
+        };
+        own.map(|own| self.clock.world(own))
     }
 }

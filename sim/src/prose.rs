@@ -18,6 +18,7 @@ use crate::content::{ContentId, Whole};
 use crate::crowd::password_of;
 use crate::network::{Access, NodeId, Packet};
 use crate::node::{Answer, Client, Heard, Kind, Puppet};
+use crate::scenario::Behaviour;
 use crate::world::{Costs, TRACKER, World};
 
 /// How long a test waits for anything, unless it says otherwise.
@@ -202,6 +203,7 @@ impl World {
         let node = self.client_mut(client);
         node.last_command += 1;
         let id = CommandId(node.last_command);
+        self.narrate(client, || format!("is asked for {command:?}"));
         self.give_peer(client, engine::peer::io::Input::Command { id, command });
         id
     }
@@ -309,12 +311,12 @@ impl World {
 
     /// Lets a client send spoilt pieces, or good ones again.
     pub fn corrupt(&mut self, client: NodeId, corrupt: bool) {
-        self.client_mut(client).corrupt = corrupt;
+        self.client_mut(client).behaviour = if corrupt { Behaviour::Corrupt } else { Behaviour::Honest };
     }
 
     /// Lets a client grant slots and send nothing.
     pub fn mute(&mut self, client: NodeId) {
-        self.client_mut(client).mute = true;
+        self.client_mut(client).behaviour = Behaviour::Mute;
     }
 
     /// The tracker's registry, if the tracker is up.
@@ -505,7 +507,7 @@ impl World {
         client
     }
 
-    fn client_mut(&mut self, id: NodeId) -> &mut Client {
+    pub(crate) fn client_mut(&mut self, id: NodeId) -> &mut Client {
         let Kind::Client(client) = &mut self.nodes[id.0].kind else { unreachable!("{id:?} is a client") };
         client
     }

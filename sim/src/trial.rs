@@ -1,5 +1,6 @@
 //! A scenario over its seeds: the runs side by side, the medians, and what they say of its bands.
 
+use std::collections::BTreeMap;
 use std::num::NonZero;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -61,6 +62,18 @@ impl Trial {
     #[must_use]
     pub fn holds(&self, scenario: &Scenario, band: &Band) -> bool {
         self.median(scenario, band.measure, band.class).is_some_and(|value| band.holds(value))
+    }
+
+    /// How often each fault fired, over all runs that did not fail.
+    #[must_use]
+    pub fn fired(&self) -> BTreeMap<&'static str, u64> {
+        let mut fired = BTreeMap::new();
+        for run in self.runs.iter().filter_map(|(_, run)| run.as_ref().ok()) {
+            for (name, times) in &run.run.fired {
+                *fired.entry(*name).or_default() += times;
+            }
+        }
+        fired
     }
 
     /// Runs that failed.

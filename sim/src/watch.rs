@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use engine::bitfield::Bitfield;
 use engine::id::CommandId;
+use engine::name::FileName;
 use engine::peer::command::News;
 
 use crate::content::{Bytes, ContentId, Whole};
@@ -46,6 +47,7 @@ pub(crate) struct Watch {
     pub(crate) copies: BTreeMap<ContentId, Vec<u32>>,
     holdings: BTreeMap<(NodeId, ContentId), Holding>,
     counted: BTreeMap<NodeId, Counted>,
+    names: BTreeMap<String, Whole>,
 }
 
 /// What one client holds of a file.
@@ -117,8 +119,14 @@ impl Watch {
     }
 
     /// From now on the copies of this content are counted.
-    pub(crate) fn follow(&mut self, whole: &Whole) {
+    pub(crate) fn follow(&mut self, name: &str, whole: &Whole) {
+        self.names.insert(name.to_owned(), *whole);
         self.copies.insert(whole.content, vec![0; whole.size.pieces() as usize]);
+    }
+
+    /// What is shared under a name.
+    pub(crate) fn expected(&self, name: &FileName) -> Option<Whole> {
+        self.names.get(name.as_str()).copied()
     }
 
     /// A verified piece was stored.
@@ -168,6 +176,13 @@ impl Watch {
     /// How many pieces of a content a client holds.
     pub(crate) fn held(&self, node: NodeId, content: ContentId) -> u32 {
         self.holdings.get(&(node, content)).map_or(0, |holding| holding.pieces.count())
+    }
+
+    /// Whether a client holds every piece of a content that any live client holds.
+    pub(crate) fn has_what_there_is(&self, node: NodeId, content: ContentId) -> bool {
+        let Some(holding) = self.holdings.get(&(node, content)) else { return false };
+        let copies = self.copies.get(&content).into_iter().flatten();
+        copies.zip(0..).all(|(copies, piece)| *copies == 0 || holding.pieces.has(piece))
     }
 
     /// Pieces of a content that no live client holds.

@@ -21,14 +21,17 @@ use engine::violation::Violation;
 use engine::wire::peer::PeerMessage;
 use engine::wire::tracker::TrackerMessage;
 
+use crate::checks::Ledger;
 use crate::content::{Bytes, Digests};
+use crate::faults::Faults;
 use crate::network::{Access, Connections, NodeId, Packet};
 use crate::node::{Client, Heard, Kind, Node, Puppet, TrackerNode};
 use crate::queue::Queue;
+use crate::scenario::Behaviour;
 use crate::trace::Trace;
 
 /// How long each kind of work takes.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Costs {
     /// To derive a key.
     pub key: Span,
@@ -86,6 +89,12 @@ pub struct World {
     pub(crate) pieces_delivered: u64,
     /// What a run of a scenario wants to know.
     pub(crate) watch: crate::watch::Watch,
+    pub(crate) faults: Faults,
+    pub(crate) listener: Option<crate::narrate::Listener>,
+    pub(crate) ledger: Ledger,
+    /// How this world is broken on purpose.
+    #[cfg(test)]
+    pub(crate) sabotage: Option<crate::checks::Sabotage>,
     /// Things that happened.
     pub(crate) events: u64,
 }
@@ -117,6 +126,11 @@ impl World {
             expelled: BTreeMap::new(),
             pieces_delivered: 0,
             watch: crate::watch::Watch::default(),
+            faults: Faults::new(&Seed(bytes)),
+            listener: None,
+            ledger: Ledger::default(),
+            #[cfg(test)]
+            sabotage: None,
             events: 0,
         };
         let access = Access { up: 1 << 30, down: 1 << 30, ..Access::default() };
@@ -145,8 +159,7 @@ impl World {
             news: Vec::new(),
             user: None,
             exited: false,
-            corrupt: false,
-            mute: false,
+            behaviour: Behaviour::Honest,
             held_back: Vec::new(),
             received: Table::default(),
         };
@@ -190,11 +203,17 @@ impl World {
             }
             Kind::Puppet(_) => {}
         }
+        if id == TRACKER {
+            self.check_tracker_birth();
+        }
         self.arm(id);
     }
 
     /// Ends a node's life at once: its connections break, what it was doing is lost, its disk stays.
     pub(crate) fn end_life(&mut self, id: NodeId) {
+        if id == TRACKER {
+            self.note_tracker_death();
+        }
         let node = &mut self.nodes[id.0];
         node.life += 1;
         node.wake = None;
@@ -236,6 +255,7 @@ impl World {
         self.now = at;
         self.events += 1;
         self.note(&event);
+        self.narrate_event(&event);
         match event {
             Event::Wake { node } => self.wake(node),
             Event::Dialled { node, life, dial, to } => self.dialled(node, life, dial, to),
@@ -300,7 +320,7 @@ impl World {
 
     /// Gives a client's machine an input, and does what it says.
     pub(crate) fn give_peer(&mut self, id: NodeId, input: PeerInput) {
-        let (now, checks) = (self.now, self.checks);
+        let (now, checks) = (self.nodes[id.0].clock.own(self.now), self.checks);
         let Kind::Client(client) = &mut self.nodes[id.0].kind else { unreachable!("{id:?} is no client") };
         let Some(machine) = &mut client.machine else { return };
         let mut outbox = std::mem::take(&mut self.outbox);
@@ -313,12 +333,15 @@ impl World {
             self.peer_acts(id, action);
         }
         self.outbox = outbox;
+        if checks {
+            self.check_limits(id);
+        }
         self.arm(id);
     }
 
     /// Gives the tracker's machine an input, and does what it says.
     pub(crate) fn give_tracker(&mut self, input: TrackerInput) {
-        let (now, checks) = (self.now, self.checks);
+        let (now, checks) = (self.nodes[TRACKER.0].clock.own(self.now), self.checks);
         let Kind::Tracker(tracker) = &mut self.nodes[TRACKER.0].kind else { unreachable!("it is the first") };
         let Some(machine) = &mut tracker.machine else { return };
         let mut outbox = Vec::new();
@@ -356,46 +379,12 @@ impl World {
         }
     }
 
-    /// Nobody honest is blamed.
+    /// Somebody says that somebody else broke the rules.
     pub(crate) fn blame(&mut self, by: NodeId, link: LinkId, violation: Violation) {
         let Some(connection) = self.links.get(link) else { return };
         let whom = connection.ends[1 - connection.side(by)].node;
-        assert!(
-            !self.nodes[whom.0].is_honest(),
-            "seed {}: at {} {by:?} blames the honest {whom:?}: {violation}",
-            self.name,
-            self.now
-        );
+        self.check_blame(by, whom, violation);
         self.blames.push((by, whom, violation));
-    }
-
-    /// Nothing of a group goes to somebody who is no member, two seconds after they ceased to be.
-    pub(crate) fn check_may_send(&mut self, from: NodeId, link: LinkId, file: FileId) {
-        let Some(connection) = self.links.get(link) else { return };
-        let side = connection.side(from);
-        let Some(group) = connection.ends[side].opened.get(&file).cloned() else {
-            unreachable!("a piece is sent of a file that was opened on the link")
-        };
-        let to = connection.ends[1 - side].node;
-        let Some(user) = self.nodes[to.0].user().cloned() else {
-            unreachable!("seed {}: {from:?} sends a piece to {to:?}, where nobody is logged in", self.name)
-        };
-        let Some(registry) = self.registry() else { return };
-        let applied = registry.applied();
-        if connection.ends[side].cleared == Some(applied) {
-            return;
-        }
-        let member = registry.group(&group).is_ok_and(|group| group.members.contains_key(&user));
-        if member {
-            self.expelled.remove(&(group, user));
-            if let Some(connection) = self.links.get_mut(link) {
-                connection.ends[side].cleared = Some(applied);
-            }
-            return;
-        }
-        let since = self.expelled.get(&(group.clone(), user.clone()));
-        let lately = since.is_some_and(|since| self.now.since(*since) <= Span::from_secs(2));
-        assert!(lately, "seed {}: at {} {from:?} sends a piece of {group} to {user}", self.name, self.now);
     }
 
     /// Somebody driven by hand hears something.

@@ -226,6 +226,8 @@ impl Peer {
             neighbour.fruitless = false;
         }
         if let Some(source) = self.land(link, extent, None) {
+            // We did not take it back: it has not what it said to have, and others are asked first.
+            self.rest(link, turn);
             self.free_slots.push(source.slot);
             if let Some(file) = self.files.get_mut(id) {
                 want_again(file, piece);

@@ -32,6 +32,7 @@ mod turn;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 
+use crate::bitfield::Bitfield;
 use crate::id::{CommandId, DeviceId, DialId, FileId, JobId, LinkId, Slot};
 use crate::limits::{IDLE, LINK_CREDIT, SLOTS, SWEEP};
 use crate::name::{GroupName, Place, UserName};
@@ -354,6 +355,12 @@ impl Peer {
     /// Devices that this peer has nothing more to do with.
     pub fn banned(&self) -> impl Iterator<Item = &DeviceId> {
         self.banned.iter()
+    }
+
+    /// What this peer counts as held of each file that it takes part in, by the file's place.
+    pub fn holdings(&self) -> impl Iterator<Item = (&Place, &Bitfield)> {
+        let open = |file: &&file::File| !matches!(file.phase, file::Phase::Opening);
+        self.files.active().map(|(_, file)| file).filter(open).map(|file| (&file.place, &file.held))
     }
 
     /// Asserts every invariant.

@@ -256,8 +256,7 @@ impl Peer {
     /// Takes out of the queue whoever has least from us already; of those, who came first.
     fn next_to_grant(&mut self) -> Option<(LinkId, FileId)> {
         let uploads = &mut self.uploads;
-        let (at, _) =
-            (0usize..).zip(&uploads.queue).min_by_key(|(_, (link, _))| uploads.in_use_by(*link))?;
+        let (at, _) = (0usize..).zip(&uploads.queue).min_by_key(|(_, (link, _))| uploads.in_use_by(*link))?;
         uploads.queue.remove(at)
     }
 

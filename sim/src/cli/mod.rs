@@ -4,7 +4,9 @@ mod bands;
 mod compare;
 mod load;
 mod one;
+mod replay;
 mod status;
+mod swarm;
 mod table;
 
 use std::io::Write as _;
@@ -33,6 +35,12 @@ enum Mode {
     Compare(OneScenario),
     /// Runs all scenarios of a folder, and prints each band with what was measured.
     Bands(Bands),
+    /// Runs scenarios that are drawn at random from one seed each: first faults, then everything heals and must complete.
+    Swarm(swarm::Swarm),
+    /// Tells one run in words, one line an event.
+    Replay(replay::OneRun),
+    /// Makes a run that fails as small as it gets, and saves it as a scenario.
+    Shrink(replay::Shrink),
 }
 
 /// Which scenario.
@@ -74,6 +82,9 @@ pub(crate) fn main() -> ExitCode {
     let done = match (arguments.command, arguments.one) {
         (Some(Mode::Compare(which)), _) => compare::compare(&which),
         (Some(Mode::Bands(which)), _) => bands::bands(&which),
+        (Some(Mode::Swarm(which)), _) => swarm::swarm(&which),
+        (Some(Mode::Replay(which)), _) => replay::replay(&which),
+        (Some(Mode::Shrink(which)), _) => replay::make_small(&which),
         (None, Some(which)) => one::one(&which),
         (None, None) => Err("name a scenario file, such as scenarios/flash_crowd.toml; see --help".into()),
     };

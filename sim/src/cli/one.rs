@@ -47,6 +47,11 @@ fn report(out: &mut impl Write, path: &Path, scenario: &Scenario, trial: &Trial)
         }
     }
     table::print(out, &rows)?;
+    let fired = trial.fired();
+    if !fired.is_empty() {
+        let counts: Vec<String> = fired.iter().map(|(name, times)| format!("{name} {times}")).collect();
+        writeln!(out, "fired: {}", counts.join(", "))?;
+    }
     for (seed, failure) in trial.failures() {
         let variant = scenario.variant.as_ref().map(|name| format!(" --variant {name}")).unwrap_or_default();
         let path = path.display();

@@ -9,6 +9,7 @@ use rand::RngExt as _;
 
 use super::Runner;
 use super::agenda::Deed;
+use super::faults::FLOOD;
 use super::stage::GROUP;
 use crate::network::NodeId;
 use crate::node::Answer;
@@ -31,8 +32,12 @@ pub(super) struct Actor {
     pub(super) asked: Option<Time>,
     /// Which files it has.
     pub(super) has: Vec<bool>,
+    /// Which files it has nothing to share of, or shares.
+    pub(super) shared: Vec<bool>,
     /// When it had all.
     pub(super) completed: Option<Time>,
+    /// How soon it comes back, once it has taken its leave.
+    pub(super) back_after: Option<Span>,
 }
 
 /// Whether somebody takes part at present.
@@ -40,6 +45,8 @@ pub(super) struct Actor {
 pub(super) enum Life {
     /// Yes.
     Up,
+    /// No, but it comes back.
+    Down,
     /// No, and never again.
     Gone,
 }
@@ -52,12 +59,21 @@ pub(super) enum Wish {
     Fetch(usize),
     List,
     Quit,
+    /// Something that is looked for elsewhere.
+    Other,
 }
 
 impl Actor {
     /// Whether it still lacks something that it asked for.
     pub(super) fn is_fetching(&self) -> bool {
         self.asked.is_some() && self.completed.is_none()
+    }
+
+    /// Its disk is gone: it has nothing, and shares nothing.
+    pub(super) fn lose_all(&mut self) {
+        self.has.fill(false);
+        self.shared.fill(true);
+        self.completed = None;
     }
 }
 
@@ -70,8 +86,9 @@ impl Runner<'_> {
             Deed::Share(actor, file) => self.shares(actor, file),
             Deed::Fetch(actor, file) => self.fetches(actor, file),
             Deed::Leave(actor) => self.leaves(actor),
-            Deed::Crash(_) | Deed::TrackerCrash | Deed::TrackerRestart => self.strike(deed),
+            Deed::Flood(actor) => self.floods(actor),
             Deed::Sample => self.sample(),
+            _ => self.strike(deed),
         }
     }
 
@@ -101,12 +118,12 @@ impl Runner<'_> {
         clippy::cast_sign_loss,
         reason = "positive, and far below 2^63"
     )]
-    fn exponential(&mut self, mean_us: f64) -> Span {
+    pub(super) fn exponential(&mut self, mean_us: f64) -> Span {
         let uniform: f64 = self.rng.random();
         Span((-(1.0 - uniform).ln() * mean_us) as u64)
     }
 
-    fn wish(&mut self, actor: usize, wish: Wish, command: Command) {
+    pub(super) fn wish(&mut self, actor: usize, wish: Wish, command: Command) {
         let there = &self.actors[actor];
         if there.life == Life::Up {
             let id = self.world.command(there.node, command);
@@ -124,7 +141,20 @@ impl Runner<'_> {
         self.wish(actor, Wish::LogIn, Command::Login { user, password });
     }
 
+    /// A peer that floods others goes on as long as it is there.
+    fn floods(&mut self, actor: usize) {
+        if self.actors[actor].life == Life::Up {
+            self.world.flood(self.actors[actor].node);
+        }
+        if self.actors[actor].life != Life::Gone {
+            self.agenda.plan(self.world.now() + FLOOD, Deed::Flood(actor));
+        }
+    }
+
     pub(super) fn shares(&mut self, actor: usize, at: usize) {
+        if self.actors[actor].shared[at] {
+            return;
+        }
         let name = &self.scenario.files[at].name;
         let command = Command::UploadFile { group: group(GROUP), name: file(name), place: place(name) };
         self.wish(actor, Wish::Share(at), command);
@@ -161,9 +191,8 @@ impl Runner<'_> {
             Word::Complete(name) => self.completes(actor, &name),
             Word::Failed(name) => self.failed(actor, &name),
             Word::Exited => {
-                self.actors[actor].life = Life::Gone;
-                self.world.watch.gone(node);
-                self.world.forget(node);
+                let back = self.actors[actor].back_after;
+                self.is_away(actor, back);
             }
             Word::Uploaded => self.leaves(actor),
         }
@@ -174,13 +203,16 @@ impl Runner<'_> {
         match (wish, answer) {
             (Wish::LogIn, Ok(_)) => self.is_in(actor),
             (Wish::LogIn, Err(_)) => self.agenda.plan(again, Deed::LogIn(actor)),
-            (Wish::Share(_), Ok(_)) => self.unanswered = self.unanswered.saturating_sub(1),
+            (Wish::Share(file), Ok(_)) => {
+                self.actors[actor].shared[file] = true;
+                self.unanswered = self.unanswered.saturating_sub(1);
+            }
             (Wish::Share(file), Err(_)) => self.agenda.plan(again, Deed::Share(actor, file)),
             (Wish::Fetch(file), Err(_)) => self.agenda.plan(again, Deed::Fetch(actor, file)),
             (Wish::List, Ok(Reply::Files(rows))) => {
                 self.listed = Some(rows.iter().any(|row| self.is_lost(row.name.as_str()) && row.available));
             }
-            (Wish::Fetch(_) | Wish::List | Wish::Quit, _) => {}
+            (Wish::Fetch(_) | Wish::List | Wish::Quit | Wish::Other, _) => {}
         }
     }
 
@@ -196,9 +228,9 @@ impl Runner<'_> {
 
     /// Somebody who is logged in shares, or fetches, all files.
     pub(super) fn begins(&mut self, actor: usize) {
-        let seeds = self.scenario.classes[self.actors[actor].class].seeds;
         for file in 0..self.files.len() {
-            if seeds { self.shares(actor, file) } else { self.fetches(actor, file) }
+            self.shares(actor, file);
+            self.fetches(actor, file);
         }
     }
 

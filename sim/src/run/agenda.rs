@@ -4,8 +4,6 @@ use std::collections::BTreeMap;
 
 use engine::time::Time;
 
-use crate::network::NodeId;
-
 /// Something that a run does at its time.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Deed {
@@ -19,12 +17,24 @@ pub(super) enum Deed {
     Fetch(usize, usize),
     /// This actor leaves.
     Leave(usize),
-    /// A client dies for good.
-    Crash(NodeId),
-    /// The tracker dies.
-    TrackerCrash,
+    /// This actor, who floods others, does so.
+    Flood(usize),
+    /// This fault begins.
+    Begin(usize),
+    /// This fault, which comes by chance, strikes.
+    Again(usize),
+    /// This fault ends.
+    End(usize),
+    /// This actor dies by this fault.
+    Crash(usize, usize),
+    /// This actor comes back.
+    Back(usize),
     /// The tracker comes back.
-    TrackerRestart,
+    TrackerBack,
+    /// This class is removed from the group.
+    Remove(usize),
+    /// This class is let in again.
+    LetIn(usize),
     /// The run is looked at.
     Sample,
 }

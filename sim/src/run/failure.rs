@@ -6,6 +6,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use engine::time::Time;
 
+use crate::checks::WRONG;
+
 /// A run that failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
@@ -32,6 +34,12 @@ impl Failure {
         Failure { kind: FailureKind::NoProgress, why: format!("at {at}: {who}") }
     }
 
+    /// The same seed gave two traces.
+    #[must_use]
+    pub fn of_traces(once: u64, again: u64) -> Failure {
+        Failure::wrong(format!("the same seed gives the trace {once:016x}, and then {again:016x}"))
+    }
+
     /// Something came out that must not be.
     pub(crate) fn wrong(why: String) -> Failure {
         Failure { kind: FailureKind::WrongResult, why }
@@ -54,21 +62,17 @@ impl fmt::Display for Failure {
     }
 }
 
-/// What a checker of the world panics with: somebody got what is wrong, or what is not theirs.
-#[derive(Debug)]
-pub(crate) struct Wrong(pub(crate) String);
-
 /// Runs something; a panic in it is a failure. The panic hook still says where it was.
 pub(super) fn catch<T>(what: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
     catch_unwind(AssertUnwindSafe(what)).unwrap_or_else(|panic| Err(of_panic(panic.as_ref())))
 }
 
 fn of_panic(panic: &(dyn Any + Send)) -> Failure {
-    if let Some(Wrong(why)) = panic.downcast_ref() {
-        return Failure::wrong(why.clone());
-    }
     let text = panic.downcast_ref::<String>().cloned();
     let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
     let why = text.unwrap_or_else(|| "a panic that says nothing".to_owned());
-    Failure { kind: FailureKind::Crash, why }
+    match why.strip_prefix(WRONG) {
+        Some(why) => Failure::wrong(why.to_owned()),
+        None => Failure { kind: FailureKind::Crash, why },
+    }
 }

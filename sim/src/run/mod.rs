@@ -11,12 +11,15 @@ mod record;
 mod settle;
 mod stage;
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use engine::time::{Span, Time};
+use engine::tracker::io::Stored;
 use rand_chacha::ChaCha8Rng;
 
 use crate::content::Whole;
+use crate::narrate::Listener;
 use crate::network::NodeId;
 use crate::scenario::{End, Scenario};
 use crate::world::World;
@@ -46,6 +49,10 @@ struct Runner<'a> {
     /// Whether the tracker says of an incomplete file that it is there, as far as it was asked.
     listed: Option<bool>,
     samples: Vec<Sample>,
+    /// Whom each fault has hit that goes on.
+    hit: BTreeMap<usize, Vec<NodeId>>,
+    /// What was on the tracker's disk when the run began.
+    tracker_copy: Stored,
 }
 
 /// Runs a scenario from a seed. A panic anywhere below is a failure of the run, not of the program.
@@ -53,9 +60,32 @@ struct Runner<'a> {
 /// # Errors
 /// How it failed: a wrong result, no progress, or a crash.
 pub fn run(scenario: &Scenario, seed: u64) -> Result<Run, Failure> {
+    through(scenario, seed, |_| {})
+}
+
+/// The same, told in words.
+///
+/// # Errors
+/// As of [`run`].
+pub fn run_narrated(scenario: &Scenario, seed: u64, listener: Listener) -> Result<Run, Failure> {
+    through(scenario, seed, |world| world.listener = Some(listener))
+}
+
+/// The same in a world that is broken on purpose.
+#[cfg(test)]
+pub(crate) fn run_broken(
+    scenario: &Scenario,
+    seed: u64,
+    how: crate::checks::Sabotage,
+) -> Result<Run, Failure> {
+    through(scenario, seed, |world| world.sabotage = Some(how))
+}
+
+fn through(scenario: &Scenario, seed: u64, prepare: impl FnOnce(&mut World)) -> Result<Run, Failure> {
     failure::catch(|| {
         let began = Instant::now();
         let mut runner = Runner::new(scenario, seed);
+        prepare(&mut runner.world);
         runner.set_stage()?;
         runner.play()?;
         let run = runner.record(seed, began.elapsed().as_secs_f64());
@@ -81,9 +111,13 @@ impl Runner<'_> {
             while let Some(deed) = self.agenda.take(next) {
                 if matches!(deed, Deed::Sample) {
                     self.sample();
+                    if self.scenario.checks {
+                        self.world.check_all();
+                    }
                     self.ask_about_lost();
                     self.agenda.plan(next + interval, Deed::Sample);
                 } else {
+                    self.world.narrate(self.world.tracker(), || format!("sees it come to {deed:?}"));
                     self.act(deed);
                 }
             }

@@ -29,6 +29,8 @@ pub struct Run {
     pub bad_pairs: usize,
     /// Honest peers that others have banned.
     pub honest_banned: usize,
+    /// How often each fault has fired, by name.
+    pub fired: std::collections::BTreeMap<&'static str, u64>,
     /// A digest of every action.
     pub trace: u64,
     /// How long it took, in seconds of the clock on the wall.
@@ -116,6 +118,7 @@ impl Runner<'_> {
             bytes_stored: watch.bytes_stored,
             bad_pairs: watch.bad_pairs.len(),
             honest_banned: self.world.honest_banned(),
+            fired: self.world.faults.fired.clone(),
             trace: self.world.trace(),
             wall_s,
             samples: self.samples,

@@ -2,7 +2,7 @@
 
 use super::Runner;
 use super::actor::{Actor, Life};
-use crate::scenario::{Behaviour, End};
+use crate::scenario::End;
 
 /// How many of those who wait are named in a report.
 const NAMED_MAX: usize = 3;
@@ -14,7 +14,7 @@ impl Runner<'_> {
             actor.life == Life::Up
                 && actor.completed.is_none()
                 && !self.scenario.classes[actor.class].seeds
-                && self.scenario.classes[actor.class].behaviour == Behaviour::Honest
+                && self.world.is_sound(actor.node)
         })
     }
 
@@ -22,6 +22,12 @@ impl Runner<'_> {
         matches!(self.scenario.end, End::Settled(_))
             && self.changes_ahead == 0
             && (self.listed == Some(false) || self.waiting().next().is_none())
+    }
+
+    /// Whether somebody is there on whom nobody can count, so that the tracker may be told of pieces that nobody gets.
+    fn somebody_lies(&self) -> bool {
+        let mut there = self.actors.iter().filter(|actor| actor.life == Life::Up);
+        there.any(|actor| !self.world.is_sound(actor.node))
     }
 
     /// Whether some piece of a file is with nobody who is online and honest.
@@ -38,24 +44,19 @@ impl Runner<'_> {
         self.listed = None;
         let asker = self.waiting().next().map(|(at, _)| at);
         if let Some(asker) = asker.filter(|_| self.nothing_is_left()) {
-            self.lists(asker);
+            if self.somebody_lies() {
+                self.listed = Some(false);
+            } else {
+                self.lists(asker);
+            }
         }
     }
 
     fn nothing_is_left(&self) -> bool {
         let watch = &self.world.watch;
-        let there: Vec<u32> = self
-            .files
-            .iter()
-            .map(|whole| {
-                let lost = watch.lost(whole.content).len();
-                whole.size.pieces() - u32::try_from(lost).unwrap_or(u32::MAX)
-            })
-            .collect();
         let has_all = |actor: &Actor, at: usize| {
-            let whole = &self.files[at];
-            let incomplete = there[at] < whole.size.pieces();
-            actor.has[at] || (incomplete && watch.held(actor.node, whole.content) == there[at])
+            let content = self.files[at].content;
+            actor.has[at] || (!watch.lost(content).is_empty() && watch.has_what_there_is(actor.node, content))
         };
         self.waiting().all(|(_, actor)| (0..self.files.len()).all(|at| has_all(actor, at)))
     }

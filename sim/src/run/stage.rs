@@ -7,11 +7,13 @@ use engine::id::Password;
 use engine::peer::command::{Command, Leaving};
 use engine::seed::Purpose;
 use engine::time::{Span, Time};
+use engine::tracker::io::Stored;
 
 use super::Runner;
 use super::actor::{Actor, Life};
 use super::agenda::{Agenda, Deed};
 use super::failure::Failure;
+use super::faults::FLOOD;
 use crate::content::{ContentId, Whole};
 use crate::network::Access;
 use crate::prose::{group, user};
@@ -30,14 +32,16 @@ const RUN: u64 = u64::MAX;
 impl<'a> Runner<'a> {
     pub(super) fn new(scenario: &'a Scenario, seed: u64) -> Runner<'a> {
         let mut world = World::new(seed);
-        world.set_checks(false);
+        world.set_checks(scenario.checks);
         world.set_costs(scenario.costs);
         world.set_access(world.tracker(), scenario.tracker);
         let rng = world.seed.child(RUN).stream(Purpose::Peers);
         let files = scenario.files.iter().zip(1..);
         let files = files.map(|(file, number)| Whole { content: ContentId(number), size: file.size });
         let files: Vec<Whole> = files.collect();
-        files.iter().for_each(|whole| world.watch.follow(whole));
+        for (file, whole) in scenario.files.iter().zip(&files) {
+            world.watch.follow(&file.name, whole);
+        }
         Runner {
             scenario,
             world,
@@ -51,6 +55,8 @@ impl<'a> Runner<'a> {
             changes_ahead: 0,
             listed: None,
             samples: Vec::new(),
+            hit: BTreeMap::new(),
+            tracker_copy: Stored::default(),
         }
     }
 
@@ -73,6 +79,7 @@ impl<'a> Runner<'a> {
         seeders.iter().for_each(|actor| self.begins(*actor));
         self.await_answers("shares")?;
         self.began = self.world.now();
+        self.tracker_copy = self.world.tracker_store();
         fetchers.iter().for_each(|actor| self.begins(*actor));
         self.plan_arrivals();
         self.plan_faults();
@@ -150,7 +157,9 @@ impl<'a> Runner<'a> {
             pending: BTreeMap::new(),
             asked: None,
             has: vec![kind.seeds; self.files.len()],
+            shared: vec![!kind.seeds; self.files.len()],
             completed: None,
+            back_after: None,
         });
         if kind.seeds {
             for (file, whole) in self.scenario.files.iter().zip(&self.files) {
@@ -158,6 +167,9 @@ impl<'a> Runner<'a> {
                 let live = kind.behaviour == Behaviour::Honest;
                 self.world.watch.holds(node, whole.content, Bitfield::full(whole.size.pieces()), live);
             }
+        }
+        if kind.behaviour == Behaviour::Flood {
+            self.agenda.plan(self.world.now() + FLOOD, Deed::Flood(actor));
         }
         match kind.departure {
             Departure::AfterUploads(pieces) => self.world.watch.count_uploads(node, pieces as usize),

@@ -10,7 +10,8 @@ use toml::Spanned;
 use super::text::{self, Text};
 use super::units::{Length, Rate};
 use super::{
-    Arrival, BadScenario, Band, Class, Departure, End, Fault, FaultKind, FileSpec, PEERS_MAX, Scenario,
+    Arrival, BadScenario, Band, Class, Departure, End, Fault, FaultKind, FileSpec, Needs, PEERS_MAX,
+    Scenario, Strength, Whom,
 };
 use crate::measure::Measure;
 use crate::network::Access;
@@ -36,6 +37,7 @@ pub(super) fn resolve(source: &str, variant: Option<String>, said: Text) -> Resu
         end: End::Settled(Span::ZERO),
         warm_up: said.warm_up.map_or(WARM_UP, |share| share.0),
         heavy: said.heavy,
+        checks: said.checks,
         tracker: tracker(said.tracker),
         costs: costs(said.costs),
         files,
@@ -222,25 +224,62 @@ impl Check<'_> {
 
     fn faults(&self, said: &Text, classes: &[Class]) -> Result<Vec<Fault>, BadScenario> {
         let faults = said.fault.iter().map(|(name, fault)| {
-            let (span, fault) = (fault.span(), fault.get_ref());
-            let at = fault.at.map_or(Span::ZERO, |Length(at)| at);
-            let until = fault.until.map(|Length(until)| until);
-            if until.is_some_and(|until| until < at) {
-                return Err(self.at(span, "it ends before it begins: let until be at or after at"));
-            }
-            if fault.kind == FaultKind::TrackerCrash && (fault.class.is_some() || fault.share.is_some()) {
-                return Err(self.at(span, "the tracker is in no class: leave out class and share"));
-            }
-            Ok(Fault {
-                name: name.clone(),
-                kind: fault.kind,
-                class: self.class_named(fault.class.as_ref(), classes, span)?,
-                share: fault.share.map_or(1.0, |share| share.0),
-                at,
-                until,
-            })
+            let span = fault.span();
+            let fault = self.fault(name, fault.get_ref(), classes, &span)?;
+            fault_is_whole(&fault).map_err(|why| self.at(span, &why))?;
+            Ok(fault)
         });
         faults.collect()
+    }
+
+    fn fault(
+        &self,
+        name: &str,
+        said: &text::Fault,
+        classes: &[Class],
+        span: &Range<usize>,
+    ) -> Result<Fault, BadScenario> {
+        let kind = said.kind;
+        let or_zero = |said: Option<Length>| said.map_or(Span::ZERO, |Length(span)| span);
+        let whom = match said.class.as_deref() {
+            _ if kind.is_the_trackers() => Whom::Tracker,
+            Some("tracker") if kind.may_hit_tracker() => Whom::Tracker,
+            _ => self
+                .class_named(said.class.as_ref(), classes, span.clone())?
+                .map_or(Whom::Fetchers, Whom::Class),
+        };
+        let needed = match kind.needs() {
+            Needs::Nothing => Vec::new(),
+            Needs::Chance => vec![("chance", said.chance.is_some())],
+            Needs::Amount => vec![("amount", said.amount.is_some())],
+            Needs::ChanceAndAmount => {
+                vec![("chance", said.chance.is_some()), ("amount", said.amount.is_some())]
+            }
+            Needs::Factor => {
+                vec![("factor", said.factor.is_some_and(|factor| (0.001..=1e6).contains(&factor)))]
+            }
+            Needs::PerS => vec![("per_s", said.per_s.is_some_and(|per_s| per_s > 0.0))],
+        };
+        if let Some((key, _)) = needed.into_iter().find(|(_, there)| !there) {
+            let why =
+                format!("a fault of kind {:?} needs {key}, above 0; see scenarios/README.md", kind.name());
+            return Err(self.at(span.clone(), &why));
+        }
+        Ok(Fault {
+            name: name.to_owned(),
+            kind,
+            whom,
+            share: said.share.map_or(1.0, |share| share.0),
+            at: or_zero(said.at),
+            until: said.until.map(|Length(until)| until),
+            per_s: said.per_s,
+            back_after: said.back_after.map(|Length(span)| span),
+            strength: Strength {
+                chance: said.chance.map_or(1.0, |share| share.0),
+                amount: or_zero(said.amount),
+                factor: said.factor.unwrap_or(1.0),
+            },
+        })
     }
 
     fn bands(&self, said: &Text, classes: &[Class]) -> Result<Vec<Band>, BadScenario> {
@@ -265,4 +304,22 @@ impl Check<'_> {
         });
         bands.collect()
     }
+}
+
+/// Whether the times of a fault make sense together; if not, what to do.
+fn fault_is_whole(fault: &Fault) -> Result<(), String> {
+    if fault.until.is_some_and(|until| until < fault.at) {
+        return Err("it ends before it begins: let until be at or after at".into());
+    }
+    if fault.per_s.is_some() && fault.until.is_none() {
+        return Err("it would strike for ever: say until".into());
+    }
+    if fault.per_s.is_some() && !fault.kind.takes_away() && fault.kind != FaultKind::Reset {
+        return Err("only crashes, churn and reset strike again and again: leave out per_s".into());
+    }
+    let cuts = matches!(fault.kind, FaultKind::Partition | FaultKind::OneWayPartition);
+    if cuts && fault.until.is_none() {
+        return Err("a partition must heal: say until".into());
+    }
+    Ok(())
 }

@@ -3,27 +3,28 @@
 //! [`Scenario::parse`] reads a file; every mistake in one is answered with line, column and remedy. A scenario that was read can be run.
 
 mod check;
+mod fault;
 mod text;
 mod units;
 mod variant;
+mod write;
 
 use std::fmt;
 use std::ops::Range;
 
-use engine::peer::strategy::Strategy;
-use engine::piece::Size;
-use engine::time::Span;
-use serde::Deserialize;
-
 use crate::measure::Measure;
 use crate::network::Access;
 use crate::world::Costs;
+use engine::peer::strategy::Strategy;
+use engine::piece::Size;
+use engine::time::Span;
+pub use fault::{Behaviour, Fault, FaultKind, Needs, Strength, Whom};
 
 /// Most peers of a run.
 pub const PEERS_MAX: u32 = 200_000;
 
 /// Who takes part in what, and what must come of it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Scenario {
     /// The name of the variant, if the file has any.
     pub variant: Option<String>,
@@ -35,6 +36,8 @@ pub struct Scenario {
     pub end: End,
     /// The part of the run that is left out of measures of a steady state.
     pub warm_up: f64,
+    /// Whether everything is checked after every step, which is slow.
+    pub checks: bool,
     /// Whether it takes minutes, so that it is run only when asked for.
     pub heavy: bool,
     /// The tracker's line.
@@ -61,7 +64,7 @@ pub enum End {
 }
 
 /// A file that is shared.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct FileSpec {
     /// Its name.
     pub name: String,
@@ -70,7 +73,7 @@ pub struct FileSpec {
 }
 
 /// Peers of one kind.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Class {
     /// Its name, and that of the account which its peers share.
     pub name: String,
@@ -116,48 +119,8 @@ pub enum Departure {
     AfterUploads(u32),
 }
 
-/// Whether a peer keeps to the rules, and how it breaks them if not.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Behaviour {
-    /// It does.
-    #[default]
-    Honest,
-    /// It sends spoilt pieces.
-    Corrupt,
-    /// It grants slots and then sends nothing.
-    Mute,
-}
-
-/// Something that goes wrong.
-#[derive(Clone, Debug)]
-pub struct Fault {
-    /// Its name in the file.
-    pub name: String,
-    /// What it is.
-    pub kind: FaultKind,
-    /// Whom it hits: a class, by its place; none for all.
-    pub class: Option<usize>,
-    /// How many of them.
-    pub share: f64,
-    /// When it begins.
-    pub at: Span,
-    /// When it ends, if it does.
-    pub until: Option<Span>,
-}
-
-/// What can go wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum FaultKind {
-    /// Peers die for good, one after another from `at` to `until`.
-    Crash,
-    /// The tracker dies, and comes back at `until` with its store.
-    TrackerCrash,
-}
-
 /// What must hold of a measure, as the median over the seeds.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Band {
     /// Its name in the file.
     pub name: String,

@@ -109,6 +109,16 @@ fn every_file_of_the_project_is_read() {
 }
 
 #[test]
+fn what_is_written_is_read_as_the_same_scenario() {
+    for seed in 0..200 {
+        let drawn = crate::swarm::draw(seed);
+        let text = drawn.to_toml();
+        let read = Scenario::parse(&text).unwrap_or_else(|why| panic!("seed {seed}: {why}\n{text}"));
+        assert_eq!(read, [drawn], "seed {seed}");
+    }
+}
+
+#[test]
 fn the_same_seed_gives_the_same_run() {
     let scenario = small();
     let (once, again) = (run(&scenario, 3).unwrap(), run(&scenario, 3).unwrap());

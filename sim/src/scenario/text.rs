@@ -25,6 +25,8 @@ pub(super) struct Text {
     #[serde(default)]
     pub(super) heavy: bool,
     #[serde(default)]
+    pub(super) checks: bool,
+    #[serde(default)]
     pub(super) line: Line,
     #[serde(default)]
     pub(super) tracker: Line,
@@ -112,9 +114,13 @@ pub(super) struct Fault {
     pub(super) kind: super::FaultKind,
     pub(super) class: Option<String>,
     pub(super) share: Option<Share>,
-    #[serde(default)]
     pub(super) at: Option<Length>,
     pub(super) until: Option<Length>,
+    pub(super) per_s: Option<f64>,
+    pub(super) back_after: Option<Length>,
+    pub(super) chance: Option<Share>,
+    pub(super) amount: Option<Length>,
+    pub(super) factor: Option<f64>,
 }
 
 /// What must hold at the end.
