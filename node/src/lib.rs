@@ -12,6 +12,7 @@ pub mod client;
 pub mod data_dir;
 pub mod demo;
 pub mod exit;
+pub mod identity;
 pub mod link;
 mod log;
 pub mod repl;

@@ -25,8 +25,9 @@ use engine::refusal::Refusal;
 use engine::seed::Seed;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::channel::Listener;
+use crate::channel::{Endpoint, Listener};
 use crate::data_dir::DataDir;
+use crate::identity::{DEVICE_FILE, Identity};
 use crate::link::Watchdog;
 use crate::link::buffers::Slots;
 use jobs::disk::EndOnPanic;
@@ -164,7 +165,10 @@ fn start(options: Options) -> Result<Client, StartError> {
     raise_file_limit();
     let dir = DataDir::open(&options.data_dir).map_err(|error| StartError(error.to_string()))?;
     let store_path = dir.file(store::FILE);
-    let (store, identity) = Store::open(dir)
+    let identity =
+        Identity::load_or_make(&dir, DEVICE_FILE).map_err(|error| StartError(error.to_string()))?;
+    let endpoint = Endpoint::new(Arc::new(identity));
+    let (store, first_seq) = Store::open(dir)
         .map_err(|error| StartError(format!("the store {} cannot be used: {error}", store_path.display())))?;
     let listener = Listener::bind(options.listen).map_err(|error| {
         let address = options.listen;
@@ -176,12 +180,12 @@ fn start(options: Options) -> Result<Client, StartError> {
     let seed = store::random()
         .map_err(|error| StartError(format!("the system gives no random numbers: {error}")))?;
     let config = Config {
-        device: identity.device,
+        device: endpoint.device(),
         listen,
         trackers: options.trackers,
         strategy: options.strategy,
         neighbours: engine::limits::NEIGHBOURS_WANTED,
-        first_seq: identity.first_seq,
+        first_seq,
     };
     let (events, queue) = async_channel::bounded(EVENTS_MAX);
     let (news_sender, news) = async_channel::bounded(NEWS_MAX);
@@ -194,11 +198,11 @@ fn start(options: Options) -> Result<Client, StartError> {
         Jobs::start(Arc::clone(&slots), store, Arc::clone(&passwords), Arc::clone(&surveyed), events.clone())
             .map_err(no_thread)?;
     let machine = Peer::new(config, Seed(seed));
-    let accept = listener.run(Role::Peer, identity.device, LINKS_MAX, events.clone(), Event::Accepted);
+    let accept = listener.run(Role::Peer, endpoint.clone(), LINKS_MAX, events.clone(), Event::Accepted);
     let accepting = smol::spawn(accept);
     let shell = Shell {
         machine,
-        device: identity.device,
+        endpoint,
         jobs,
         slots,
         events: events.clone(),

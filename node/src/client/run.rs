@@ -22,7 +22,7 @@ use engine::wire::tracker::TrackerMessage;
 use futures_lite::future;
 
 use super::jobs::{Jobs, Task};
-use crate::channel::{self, Channel};
+use crate::channel::{Channel, Endpoint};
 use crate::link::buffers::Slots;
 use crate::link::{self, Link, Watchdog};
 
@@ -51,7 +51,7 @@ pub(super) type Answer = Result<Reply, Refusal>;
 #[derive(Debug)]
 pub(super) struct Shell {
     pub(super) machine: Peer,
-    pub(super) device: engine::id::DeviceId,
+    pub(super) endpoint: Endpoint,
     pub(super) jobs: Jobs,
     pub(super) slots: Arc<Slots>,
     pub(super) events: Sender<Event>,
@@ -274,9 +274,9 @@ impl Shell {
     }
 
     fn dial(&self, dial: DialId, to: std::net::SocketAddr, role: Role) {
-        let (events, device) = (self.events.clone(), self.device);
+        let (events, endpoint) = (self.events.clone(), self.endpoint.clone());
         smol::spawn(async move {
-            let channel = channel::connect(to, role, device).await;
+            let channel = endpoint.connect(to, role, None).await;
             if let Err(why) = &channel {
                 tracing::debug!(%to, %why, "a dial came to nothing");
             }
