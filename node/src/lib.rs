@@ -13,6 +13,7 @@ pub mod data_dir;
 pub mod demo;
 pub mod exit;
 pub mod identity;
+pub mod known_trackers;
 pub mod link;
 mod log;
 pub mod repl;

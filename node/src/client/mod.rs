@@ -28,8 +28,10 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use crate::channel::{Endpoint, Listener};
 use crate::data_dir::DataDir;
 use crate::identity::{DEVICE_FILE, Identity};
+use crate::known_trackers::KnownTrackers;
 use crate::link::Watchdog;
 use crate::link::buffers::Slots;
+use crate::tracker_info::Tracker;
 use jobs::disk::EndOnPanic;
 use jobs::{Jobs, Progress};
 use passwords::Passwords;
@@ -45,7 +47,7 @@ pub struct Options {
     /// Where it listens; port 0 picks a free one.
     pub listen: SocketAddr,
     /// The trackers, in the order to try them.
-    pub trackers: Vec<SocketAddr>,
+    pub trackers: Vec<Tracker>,
     /// Where it keeps its state.
     pub data_dir: PathBuf,
     /// The rule by which uploaders are chosen.
@@ -83,7 +85,7 @@ impl Client {
     /// # Errors
     /// Why it cannot start: another process uses the folder or the address, or the store is damaged.
     pub async fn start(options: Options) -> Result<Client, StartError> {
-        smol::unblock(move || start(options)).await
+        smol::unblock(move || start(&options)).await
     }
 
     /// The address that is listened on.
@@ -161,10 +163,12 @@ fn raise_file_limit() {
     }
 }
 
-fn start(options: Options) -> Result<Client, StartError> {
+fn start(options: &Options) -> Result<Client, StartError> {
     raise_file_limit();
     let dir = DataDir::open(&options.data_dir).map_err(|error| StartError(error.to_string()))?;
+    let dir = Arc::new(dir);
     let store_path = dir.file(store::FILE);
+    let known = KnownTrackers::load(Arc::clone(&dir), &options.trackers).map_err(StartError)?;
     let identity =
         Identity::load_or_make(&dir, DEVICE_FILE).map_err(|error| StartError(error.to_string()))?;
     let endpoint = Endpoint::new(Arc::new(identity));
@@ -182,7 +186,7 @@ fn start(options: Options) -> Result<Client, StartError> {
     let config = Config {
         device: endpoint.device(),
         listen,
-        trackers: options.trackers,
+        trackers: options.trackers.iter().map(|tracker| tracker.address).collect(),
         strategy: options.strategy,
         neighbours: engine::limits::NEIGHBOURS_WANTED,
         first_seq,
@@ -203,6 +207,7 @@ fn start(options: Options) -> Result<Client, StartError> {
     let shell = Shell {
         machine,
         endpoint,
+        known: Arc::new(known),
         jobs,
         slots,
         events: events.clone(),

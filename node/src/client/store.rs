@@ -4,7 +4,7 @@
 
 use std::fmt;
 use std::io;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bincode::{Decode, Encode};
 use engine::id::Sha1;
@@ -39,7 +39,7 @@ const CACHE_BYTES: usize = 1024 * 1024;
 
 /// A client's store.
 pub(super) struct Store {
-    dir: DataDir,
+    dir: Arc<DataDir>,
     /// None after a failure that the database does not survive, until it is opened again.
     database: Mutex<Option<Database>>,
 }
@@ -56,7 +56,7 @@ struct Row {
 
 impl Store {
     /// Opens the store in the data folder, which it holds from then on; gives the number of the first request of this run.
-    pub(super) fn open(dir: DataDir) -> Result<(Store, u64), StoreError> {
+    pub(super) fn open(dir: Arc<DataDir>) -> Result<(Store, u64), StoreError> {
         let database = open_database(&dir)?;
         let first_seq = first_seq(&database)?;
         Ok((Store { dir, database: Mutex::new(Some(database)) }, first_seq))
@@ -247,7 +247,7 @@ mod tests {
     use engine::piece::Size;
 
     fn store(folder: &std::path::Path) -> (Store, u64) {
-        Store::open(DataDir::open(folder).unwrap()).unwrap()
+        Store::open(Arc::new(DataDir::open(folder).unwrap())).unwrap()
     }
 
     fn entry(user: &str, name: &str, state: EntryState) -> Entry {
@@ -294,7 +294,7 @@ mod tests {
     fn a_damaged_store_says_so() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join(FILE), vec![7; 10_000]).unwrap();
-        let error = Store::open(DataDir::open(folder.path()).unwrap()).unwrap_err().to_string();
+        let error = Store::open(Arc::new(DataDir::open(folder.path()).unwrap())).unwrap_err().to_string();
         assert!(error.contains(FILE), "{error}");
     }
 }

@@ -35,14 +35,24 @@ pub(crate) struct Member {
 impl Member {
     /// Makes an account and logs in.
     pub(crate) fn log_in(world: &World, name: &str) -> Member {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let listen = listener.local_addr().unwrap();
+        Member::log_in_from(world, name, listener, listen)
+    }
+
+    /// The same, for somebody who is reached at `listen`, and so at `listener`.
+    pub(crate) fn log_in_from(
+        world: &World,
+        name: &str,
+        listener: TcpListener,
+        listen: SocketAddr,
+    ) -> Member {
         let seed = *blake3::hash(name.as_bytes()).as_bytes();
         let identity = Identity::from_seed(seed);
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let listen = Address(listener.local_addr().unwrap());
         let tracker = Link::connect(world.tracker.address, Role::Tracker, &identity);
         let user = UserName::new(name).unwrap();
         let mut member = Member { user: user.clone(), identity, tracker, listener, seq: 0 };
-        member.tracker.send(&ClientMessage::Hello { listen }).unwrap();
+        member.tracker.send(&ClientMessage::Hello { listen: Address(listen) }).unwrap();
         let key = Key(seed);
         let salt = Salt([7; 16]);
         member.request(Request::CreateUser { user: user.clone(), salt, key: key.clone() }).unwrap();

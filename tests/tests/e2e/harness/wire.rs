@@ -39,8 +39,8 @@ impl<T: Read + Write + Send> Stream for T {}
 #[derive(Debug)]
 pub(crate) enum Frame {
     Message(Vec<u8>),
-    /// Part of a piece. No test needs the bytes.
-    Data,
+    /// So many bytes of a piece, which no test needs.
+    Data(usize),
 }
 
 impl Link {
@@ -112,7 +112,7 @@ impl Link {
         self.read(&mut body)?;
         match kind {
             Kind::Message => Some(Frame::Message(body)),
-            Kind::Data => Some(Frame::Data),
+            Kind::Data => Some(Frame::Data(len - DataHead::LEN)),
         }
     }
 
