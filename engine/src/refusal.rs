@@ -6,9 +6,11 @@ use alloc::string::String;
 
 use bincode::{Decode, Encode};
 
+use crate::id::DeviceId;
 use crate::limits::NAMES_IN_REFUSAL_MAX;
 use crate::name::{FileName, GroupName, UserName};
 use crate::wire::list::List;
+use crate::wire::tracker::Address;
 
 /// A request that is refused. The text names the remedy.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
@@ -81,6 +83,15 @@ pub enum Refusal {
     Disk(DiskError),
     /// No tracker answers.
     NoTracker,
+    /// The tracker has another key than it must have.
+    OtherKey {
+        /// Where it is.
+        tracker: Address,
+        /// The key that it must have.
+        expected: DeviceId,
+        /// The key that it has.
+        found: DeviceId,
+    },
     /// The tracker cannot write to its disk.
     TrackerReadOnly,
     /// A table is full.
@@ -222,6 +233,12 @@ impl fmt::Display for Refusal {
             R::NoTracker => {
                 f.write_str("no tracker answers: check tracker_info.txt, and that a tracker is running")
             }
+            R::OtherKey { tracker, expected, found } => write!(
+                f,
+                "the tracker at {tracker} has the fingerprint {found}, and must have {expected}: somebody else may answer in its \
+                 place. Ask its operator; if the new one is right, put it into tracker_info.txt behind the address, or strike \
+                 the tracker's line from known_trackers in the data folder"
+            ),
             R::TrackerReadOnly => {
                 f.write_str("the tracker cannot write to its disk: its operator must make room")
             }

@@ -14,6 +14,9 @@ use etcetera::BaseStrategy as _;
 /// The file that is locked; it holds the number of the process that has the lock.
 const LOCK_FILE: &str = "lock";
 
+/// A symbolic link is not opened.
+const NO_FOLLOW: i32 = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
+
 /// A data folder, locked as long as this value lives.
 #[derive(Debug)]
 pub struct DataDir {
@@ -94,6 +97,33 @@ impl DataDir {
         self.path.join(name)
     }
 
+    /// Opens the file `name` for reading; none if it is not there.
+    ///
+    /// # Errors
+    /// What the system says; among others, if the file is a symbolic link.
+    pub fn open_existing(&self, name: &str) -> io::Result<Option<File>> {
+        let options = OpenOptions::new().read(true).custom_flags(NO_FOLLOW).open(self.file(name));
+        match options {
+            Ok(file) => Ok(Some(file)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Puts `bytes` into the file `name`, all or nothing, synced, for its owner alone.
+    ///
+    /// # Errors
+    /// What the system says; the file is then what it was.
+    pub fn replace_file(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let new = self.file(&format!("{name}.new"));
+        let mut file = open_private(&new)?;
+        file.set_len(0)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        std::fs::rename(&new, self.file(name))?;
+        sync_folder(&self.path)
+    }
+
     /// Opens the file `name` for reading and writing, and makes it if it is missing; its name is on disk before this returns.
     ///
     /// # Errors
@@ -145,7 +175,7 @@ fn open_private(path: &Path) -> io::Result<File> {
         .create(true)
         .truncate(false)
         .mode(0o600)
-        .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed())
+        .custom_flags(NO_FOLLOW)
         .open(path)
 }
 

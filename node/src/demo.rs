@@ -144,7 +144,7 @@ async fn member(
 ) -> Result<Client, Failure> {
     let client = Client::start(ClientOptions {
         listen: SocketAddr::from(([127, 0, 0, 1], 0)),
-        trackers: vec![tracker],
+        trackers: vec![tracker.into()],
         data_dir: folder.join(name),
         strategy: options.strategy,
     })

@@ -12,6 +12,8 @@ pub mod client;
 pub mod data_dir;
 pub mod demo;
 pub mod exit;
+pub mod identity;
+pub mod known_trackers;
 pub mod link;
 mod log;
 pub mod repl;

@@ -1,7 +1,7 @@
 //! The tracker list: a text file that names one tracker a line.
 //!
-//! A line is `ip:port` or `ip port`, IPv6 as `[::1]:7000` or `::1 7000`; blank lines are skipped and `#` begins a comment. The number
-//! of a tracker is its place among the trackers, from 1. A file is taken whole or refused with the line and the reason.
+//! A line is `ip:port` or `ip port`, IPv6 as `[::1]:7000` or `::1 7000`, and then, if one likes, the fingerprint that the tracker prints;
+//! blank lines are skipped and `#` begins a comment. The number of a tracker is its place among the trackers, from 1. A file is taken whole or refused with the line and the reason.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,6 +9,10 @@ use std::fs::File;
 use std::io::Read as _;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
+
+use engine::id::DeviceId;
+
+use crate::identity::parse_fingerprint;
 
 /// Most trackers of a network: a client tries them in turn, so more would only delay it.
 pub const TRACKERS_MAX: usize = 16;
@@ -18,6 +22,30 @@ pub const LEN_MAX: usize = 64 * 1024;
 
 /// Longest part of a bad line that a message repeats, in characters.
 const QUOTE_LEN_MAX: usize = 60;
+
+/// A tracker of the list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tracker {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Its key, if the list says.
+    pub fingerprint: Option<DeviceId>,
+}
+
+impl From<SocketAddr> for Tracker {
+    fn from(address: SocketAddr) -> Tracker {
+        Tracker { address, fingerprint: None }
+    }
+}
+
+impl fmt::Display for Tracker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.fingerprint {
+            Some(fingerprint) => write!(f, "{} {fingerprint}", self.address),
+            None => self.address.fmt(f),
+        }
+    }
+}
 
 /// Why a tracker list is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,7 +67,9 @@ pub enum Reason {
     NotPort(String),
     /// Port 0 stands for any port, so nobody could find it.
     PortZero,
-    /// Something follows the address.
+    /// What follows the address is no fingerprint.
+    NotFingerprint(String),
+    /// Something follows the address and the fingerprint.
     TooMuch(String),
     /// The same address as on an earlier line.
     Duplicate {
@@ -77,8 +107,13 @@ impl fmt::Display for Reason {
             Reason::NotPort(text) => write!(f, "{} is no port; ports are 1 to 65535", Quoted(text)),
             Reason::PortZero => f.write_str("port 0 cannot be reached; ports are 1 to 65535"),
             Reason::TooMuch(text) => {
-                write!(f, "{} follows the address; begin a comment with #", Quoted(text))
+                write!(f, "{} follows the fingerprint; begin a comment with #", Quoted(text))
             }
+            Reason::NotFingerprint(text) => write!(
+                f,
+                "{} is no fingerprint; copy the 64 digits that the tracker prints, or begin a comment with #",
+                Quoted(text)
+            ),
             Reason::Duplicate { line } => {
                 write!(f, "this tracker is on line {line} already; remove one of the two")
             }
@@ -107,7 +142,7 @@ impl fmt::Display for Quoted<'_> {
 ///
 /// # Errors
 /// The first line at fault, with the reason.
-pub fn parse(text: &str) -> Result<Vec<SocketAddr>, BadLine> {
+pub fn parse(text: &str) -> Result<Vec<Tracker>, BadLine> {
     if text.len() > LEN_MAX {
         return Err(BadLine { line: None, reason: Reason::TooLong });
     }
@@ -116,7 +151,7 @@ pub fn parse(text: &str) -> Result<Vec<SocketAddr>, BadLine> {
     for (line, content) in (1..).zip(text.strip_prefix('\u{feff}').unwrap_or(text).lines()) {
         let refuse = |reason| BadLine { line: Some(line), reason };
         let Some(tracker) = parse_line(content).map_err(refuse)? else { continue };
-        if let Some(earlier) = lines.insert(tracker, line) {
+        if let Some(earlier) = lines.insert(tracker.address, line) {
             return Err(refuse(Reason::Duplicate { line: earlier }));
         }
         if trackers.len() == TRACKERS_MAX {
@@ -131,21 +166,25 @@ pub fn parse(text: &str) -> Result<Vec<SocketAddr>, BadLine> {
 }
 
 /// The tracker on a line; none if the line has nothing but space and comment.
-fn parse_line(line: &str) -> Result<Option<SocketAddr>, Reason> {
+fn parse_line(line: &str) -> Result<Option<Tracker>, Reason> {
     let content = line.split_once('#').map_or(line, |(before, _)| before);
     let mut words = content.split_whitespace();
     let Some(first) = words.next() else { return Ok(None) };
-    let tracker = match first.parse::<SocketAddr>() {
+    let address = match first.parse::<SocketAddr>() {
         Ok(address) => address,
         Err(_) => parse_pair(first, words.next())?,
     };
-    if let Some(rest) = words.next() {
-        return Err(Reason::TooMuch(rest.into()));
-    }
-    if tracker.port() == 0 {
+    if address.port() == 0 {
         return Err(Reason::PortZero);
     }
-    Ok(Some(canonical(tracker)))
+    let fingerprint = match words.next() {
+        Some(word) => Some(parse_fingerprint(word).ok_or_else(|| Reason::NotFingerprint(word.into()))?),
+        None => None,
+    };
+    match words.next() {
+        Some(rest) => Err(Reason::TooMuch(rest.into())),
+        None => Ok(Some(Tracker { address: canonical(address), fingerprint })),
+    }
 }
 
 /// 127.0.0.1 and ::ffff:127.0.0.1 are one tracker.
@@ -179,7 +218,7 @@ fn misread(word: &str) -> Reason {
 
 /// The text of a tracker list that [`parse`] reads back.
 #[must_use]
-pub fn print(trackers: &[SocketAddr]) -> String {
+pub fn print(trackers: &[Tracker]) -> String {
     trackers.iter().map(|tracker| format!("{tracker}\n")).collect()
 }
 
@@ -187,7 +226,7 @@ pub fn print(trackers: &[SocketAddr]) -> String {
 ///
 /// # Errors
 /// A message that names the file, the line and the remedy.
-pub fn load(path: &Path) -> Result<Vec<SocketAddr>, String> {
+pub fn load(path: &Path) -> Result<Vec<Tracker>, String> {
     let shown = path.display();
     let bytes = read(path).map_err(|error| {
         format!("{shown} cannot be read ({error}); name the file that lists the trackers, one ip:port a line")
@@ -217,9 +256,9 @@ fn text(bytes: Vec<u8>) -> Result<String, BadLine> {
 ///
 /// # Errors
 /// A message that says which numbers there are.
-pub fn pick(trackers: &[SocketAddr], number: usize) -> Result<SocketAddr, String> {
+pub fn pick(trackers: &[Tracker], number: usize) -> Result<SocketAddr, String> {
     let tracker = number.checked_sub(1).and_then(|index| trackers.get(index));
-    tracker.copied().ok_or_else(|| match trackers.len() {
+    tracker.map(|tracker| tracker.address).ok_or_else(|| match trackers.len() {
         1 => format!("there is no tracker {number}; the list names one, so tracker_no is 1"),
         count => {
             format!("there is no tracker {number}; the list names {count}, so tracker_no is 1 to {count}")
@@ -231,6 +270,10 @@ pub fn pick(trackers: &[SocketAddr], number: usize) -> Result<SocketAddr, String
 mod tests {
     use super::*;
 
+    fn tracker(address: &str) -> Tracker {
+        Tracker::from(address.parse::<SocketAddr>().unwrap())
+    }
+
     fn refused(text: &str) -> String {
         parse(text).expect_err(text).to_string()
     }
@@ -239,7 +282,22 @@ mod tests {
     fn every_form_of_a_line_is_taken() {
         let text = "\u{feff}# trackers\r\n\n 127.0.0.1:7401 # first\n10.0.0.2 7402\r\n[::1]:7403\n\t::1\t7404#x\n[::1] 7405";
         let expected = ["127.0.0.1:7401", "10.0.0.2:7402", "[::1]:7403", "[::1]:7404", "[::1]:7405"];
-        assert_eq!(parse(text), Ok(expected.map(|tracker| tracker.parse().unwrap()).to_vec()));
+        assert_eq!(parse(text), Ok(expected.map(tracker).to_vec()));
+    }
+
+    #[test]
+    fn a_fingerprint_may_follow_an_address() {
+        let device = DeviceId([0xab; 32]);
+        let text = format!(
+            "127.0.0.1:1 {device}\n::1 2 {} # upper case\n[::1]:3",
+            device.to_string().to_uppercase()
+        );
+        let trackers = parse(&text).unwrap();
+        assert_eq!(
+            trackers.iter().map(|tracker| tracker.fingerprint).collect::<Vec<_>>(),
+            [Some(device), Some(device), None]
+        );
+        assert_eq!(parse(&print(&trackers)), Ok(trackers));
     }
 
     #[test]
@@ -255,8 +313,9 @@ mod tests {
             ("127.0.0.1 +7401", "line 1: \"+7401\" is no port"),
             ("127.0.0.1:0", "line 1: port 0 cannot be reached"),
             ("127.0.0.1 0", "line 1: port 0 cannot be reached"),
-            ("127.0.0.1:7401 7402", "line 1: \"7402\" follows the address"),
-            ("127.0.0.1 7401 x", "line 1: \"x\" follows the address"),
+            ("127.0.0.1:7401 7402", "line 1: \"7402\" is no fingerprint"),
+            ("127.0.0.1 7401 x", "line 1: \"x\" is no fingerprint"),
+            (&format!("127.0.0.1 7401 {} x", "0a".repeat(32)), "line 1: \"x\" follows the fingerprint"),
             ("1.1.1.1:7\n# y\n1.1.1.1 7", "line 3: this tracker is on line 1 already"),
             ("1.1.1.1:7\n::ffff:1.1.1.1 7", "line 2: this tracker is on line 1 already"),
             ("\u{1b}[2J:7", "line 1: \"\\u{1b}[2J:7\" is no IP address"),
@@ -287,14 +346,14 @@ mod tests {
         std::fs::write(&path, vec![b'\n'; LEN_MAX + 1]).unwrap();
         assert!(load(&path).unwrap_err().contains("more than 65536 bytes"));
         std::fs::write(&path, "127.0.0.1:1\n").unwrap();
-        assert_eq!(load(&path), Ok(vec!["127.0.0.1:1".parse().unwrap()]));
+        assert_eq!(load(&path), Ok(vec![tracker("127.0.0.1:1")]));
     }
 
     #[test]
     fn trackers_are_counted_from_one() {
         let trackers = parse("10.0.0.1:1\n10.0.0.2:2").unwrap();
-        assert_eq!(pick(&trackers, 1), Ok(trackers[0]));
-        assert_eq!(pick(&trackers, 2), Ok(trackers[1]));
+        assert_eq!(pick(&trackers, 1), Ok(trackers[0].address));
+        assert_eq!(pick(&trackers, 2), Ok(trackers[1].address));
         assert!(pick(&trackers, 0).unwrap_err().contains("tracker_no is 1 to 2"));
         assert!(pick(&trackers, 3).unwrap_err().contains("tracker_no is 1 to 2"));
         assert!(pick(&trackers[..1], 2).unwrap_err().contains("tracker_no is 1"));

@@ -2,7 +2,7 @@
 
 use engine::id::{DialId, FileId, JobId, LinkId};
 use engine::limits::LINK_CREDIT;
-use engine::peer::io::{Input as PeerInput, Outcome};
+use engine::peer::io::{DialFailure, Input as PeerInput, Outcome};
 use engine::piece::Extent;
 use engine::time::Span;
 use engine::tracker::io::Input as TrackerInput;
@@ -47,7 +47,7 @@ impl World {
         let there = there.filter(|there| self.faults.cut_off(node, *there, self.now).is_none());
         let Some(there) = there else {
             if let Some(dial) = dial {
-                self.give_peer(node, PeerInput::DialFailed { dial });
+                self.give_peer(node, PeerInput::DialFailed { dial, why: DialFailure::Unreachable });
             }
             return;
         };

@@ -58,7 +58,7 @@ pub fn tracker_info(data: &[u8]) {
     match parse(text) {
         Ok(trackers) => {
             assert!((1..=TRACKERS_MAX).contains(&trackers.len()), "a list has 1 to {TRACKERS_MAX} trackers");
-            assert!(trackers.iter().all(|tracker| tracker.port() != 0), "a tracker has a port");
+            assert!(trackers.iter().all(|tracker| tracker.address.port() != 0), "a tracker has a port");
             assert_eq!(parse(&print(&trackers)).as_ref(), Ok(&trackers), "a list survives printing");
         }
         Err(bad) => {

@@ -1,12 +1,13 @@
 //! Replays the fuzz corpora through the bodies of the fuzz targets, and tries bytes near them.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
-use node::tracker_info::{TRACKERS_MAX, parse, print};
+use engine::id::DeviceId;
+use node::tracker_info::{TRACKERS_MAX, Tracker, parse, print};
 use proptest::prelude::*;
 use tests::{fuzz, seeds};
 
@@ -125,11 +126,14 @@ proptest! {
 
     #[test]
     fn a_tracker_list_that_is_printed_parses_to_the_same(
-        trackers in prop::collection::btree_set((any::<IpAddr>(), 1u16..), 1..=TRACKERS_MAX),
+        trackers in prop::collection::btree_map((any::<IpAddr>(), 1u16..), any::<Option<[u8; 32]>>(), 1..=TRACKERS_MAX),
     ) {
-        let trackers: BTreeSet<SocketAddr> =
-            trackers.into_iter().map(|(ip, port)| SocketAddr::new(ip.to_canonical(), port)).collect();
-        let trackers = Vec::from_iter(trackers);
+        let trackers: BTreeMap<SocketAddr, _> =
+            trackers.into_iter().map(|((ip, port), key)| (SocketAddr::new(ip.to_canonical(), port), key)).collect();
+        let trackers: Vec<Tracker> = trackers
+            .into_iter()
+            .map(|(address, key)| Tracker { address, fingerprint: key.map(DeviceId) })
+            .collect();
         prop_assert_eq!(parse(&print(&trackers)), Ok(trackers));
     }
 }

@@ -7,7 +7,7 @@ use core::net::SocketAddr;
 use crate::id::{DeviceId, Password, Sha1};
 use crate::name::{FileName, GroupName, Place, UserName};
 use crate::piece::Content;
-use crate::refusal::DiskError;
+use crate::refusal::{DiskError, Refusal};
 use crate::time::Span;
 use crate::wire::tracker::{FileRow, GroupRow, MemberRow, Notice, PeerInfo};
 
@@ -366,6 +366,15 @@ pub enum News {
     TrackerLost,
     /// A tracker was found again.
     TrackerFound(SocketAddr),
+    /// A tracker whose key was not known until now, and is trusted from now on.
+    FirstContact {
+        /// Where it is.
+        tracker: SocketAddr,
+        /// Its key.
+        key: DeviceId,
+    },
+    /// A tracker is not talked to: it has another key than it must have.
+    TrackerDistrusted(Refusal),
     /// The session could not be restored: log in again.
     SessionLost(String),
     /// Before leaving: copies that are still missing.

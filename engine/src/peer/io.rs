@@ -45,6 +45,8 @@ pub enum Input {
     DialFailed {
         /// The dial.
         dial: DialId,
+        /// Why.
+        why: DialFailure,
     },
     /// A connection ended, from either side. Jobs that send on it still answer.
     LinkDown {
@@ -90,6 +92,20 @@ pub enum Input {
     },
     /// The time of `next_wakeup` came.
     Wake,
+}
+
+/// Why a dial did not lead to a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DialFailure {
+    /// Nobody is there, or does not shake hands.
+    Unreachable,
+    /// A tracker has another key than the one it must have.
+    OtherKey {
+        /// The one that it must have.
+        expected: DeviceId,
+        /// The one that it has.
+        found: DeviceId,
+    },
 }
 
 /// Something that the shell of a peer must do.

@@ -169,8 +169,8 @@ impl Peer {
                 },
                 None => self.peer_up(link, None, device, from, turn),
             },
-            Input::DialFailed { dial } if self.session.is_dial(dial) => self.tracker_failed(turn),
-            Input::DialFailed { dial } => {
+            Input::DialFailed { dial, why } if self.session.is_dial(dial) => self.tracker_refused(why, turn),
+            Input::DialFailed { dial, .. } => {
                 if let Some(device) = self.dials.remove(&dial) {
                     self.rest_from_dialling(turn.now, device);
                 }

@@ -11,7 +11,7 @@ use rand::RngExt as _;
 
 use super::alarm::Alarm;
 use super::command::News;
-use super::io::{Action, Role};
+use super::io::{Action, DialFailure, Role};
 use super::purpose::Purpose;
 use super::turn::Turn;
 use super::{KEEP_ALIVE, Peer};
@@ -35,6 +35,8 @@ pub(super) struct Session {
     next: usize,
     /// Tries since a tracker answered.
     failures: usize,
+    /// The last tracker that had another key than it must have, as the person was told.
+    distrusted: Option<Refusal>,
     state: State,
     seq: u64,
     /// Requests not answered, by number.
@@ -83,6 +85,7 @@ impl Session {
             trackers,
             next: 0,
             failures: 0,
+            distrusted: None,
             state: State::Down,
             seq: first_seq,
             waiting: BTreeMap::new(),
@@ -153,6 +156,28 @@ impl Peer {
         turn.act(Action::Dial { dial, to, role: Role::Tracker });
     }
 
+    /// A dial to a tracker came to nothing. One that has another key than it must have is told to the person; when no other tracker
+    /// is reached either, whoever waits for one is told that, and not that none answers.
+    pub(super) fn tracker_refused(&mut self, why: DialFailure, turn: &mut Turn<'_>) {
+        if let (DialFailure::OtherKey { expected, found }, State::Dialling(_, address)) =
+            (why, &self.session.state)
+        {
+            let refusal = Refusal::OtherKey { tracker: Address(*address), expected, found };
+            if self.session.distrusted.as_ref() != Some(&refusal) {
+                turn.tell(News::TrackerDistrusted(refusal.clone()));
+                self.session.distrusted = Some(refusal);
+            }
+        }
+        self.tracker_failed(turn);
+        if self.session.failures >= self.session.trackers.len()
+            && let Some(refusal) = self.session.distrusted.clone()
+        {
+            for seq in self.session.waiting.keys().copied().collect::<Vec<_>>() {
+                self.tracker_answered(seq, Err(refusal.clone()), turn);
+            }
+        }
+    }
+
     /// Tries again: at once while there are trackers that were not tried, then ever more slowly.
     pub(super) fn tracker_failed(&mut self, turn: &mut Turn<'_>) {
         self.session.state = State::Down;
@@ -174,6 +199,7 @@ impl Peer {
         let up =
             Up { link, address, credit: LINK_CREDIT, heard: turn.now, unanswered: BTreeSet::new(), restored };
         self.session.state = State::Up(up);
+        self.session.distrusted = None;
         self.alarms.set(Alarm::KeepAlive, turn.now + KEEP_ALIVE);
         self.tell_tracker(ClientMessage::Hello { listen: Address(self.config.listen) }, turn);
         if let Some(LoggedIn { user, key }) = self.session.user.clone() {

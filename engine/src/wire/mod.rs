@@ -7,7 +7,7 @@ pub mod peer;
 pub mod tracker;
 
 /// The protocol's name and version, which both ends of every connection must name.
-pub const PROTOCOL: &[u8; 16] = b"group-sharing/01";
+pub const PROTOCOL: &[u8; 16] = b"group-sharing/02";
 
 #[cfg(test)]
 mod tests;

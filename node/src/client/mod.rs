@@ -25,10 +25,13 @@ use engine::refusal::Refusal;
 use engine::seed::Seed;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::channel::Listener;
+use crate::channel::{Endpoint, Listener};
 use crate::data_dir::DataDir;
+use crate::identity::{DEVICE_FILE, Identity};
+use crate::known_trackers::KnownTrackers;
 use crate::link::Watchdog;
 use crate::link::buffers::Slots;
+use crate::tracker_info::Tracker;
 use jobs::disk::EndOnPanic;
 use jobs::{Jobs, Progress};
 use passwords::Passwords;
@@ -44,7 +47,7 @@ pub struct Options {
     /// Where it listens; port 0 picks a free one.
     pub listen: SocketAddr,
     /// The trackers, in the order to try them.
-    pub trackers: Vec<SocketAddr>,
+    pub trackers: Vec<Tracker>,
     /// Where it keeps its state.
     pub data_dir: PathBuf,
     /// The rule by which uploaders are chosen.
@@ -82,7 +85,7 @@ impl Client {
     /// # Errors
     /// Why it cannot start: another process uses the folder or the address, or the store is damaged.
     pub async fn start(options: Options) -> Result<Client, StartError> {
-        smol::unblock(move || start(options)).await
+        smol::unblock(move || start(&options)).await
     }
 
     /// The address that is listened on.
@@ -160,11 +163,16 @@ fn raise_file_limit() {
     }
 }
 
-fn start(options: Options) -> Result<Client, StartError> {
+fn start(options: &Options) -> Result<Client, StartError> {
     raise_file_limit();
     let dir = DataDir::open(&options.data_dir).map_err(|error| StartError(error.to_string()))?;
+    let dir = Arc::new(dir);
     let store_path = dir.file(store::FILE);
-    let (store, identity) = Store::open(dir)
+    let known = KnownTrackers::load(Arc::clone(&dir), &options.trackers).map_err(StartError)?;
+    let identity =
+        Identity::load_or_make(&dir, DEVICE_FILE).map_err(|error| StartError(error.to_string()))?;
+    let endpoint = Endpoint::new(Arc::new(identity));
+    let (store, first_seq) = Store::open(dir)
         .map_err(|error| StartError(format!("the store {} cannot be used: {error}", store_path.display())))?;
     let listener = Listener::bind(options.listen).map_err(|error| {
         let address = options.listen;
@@ -176,12 +184,12 @@ fn start(options: Options) -> Result<Client, StartError> {
     let seed = store::random()
         .map_err(|error| StartError(format!("the system gives no random numbers: {error}")))?;
     let config = Config {
-        device: identity.device,
+        device: endpoint.device(),
         listen,
-        trackers: options.trackers,
+        trackers: options.trackers.iter().map(|tracker| tracker.address).collect(),
         strategy: options.strategy,
         neighbours: engine::limits::NEIGHBOURS_WANTED,
-        first_seq: identity.first_seq,
+        first_seq,
     };
     let (events, queue) = async_channel::bounded(EVENTS_MAX);
     let (news_sender, news) = async_channel::bounded(NEWS_MAX);
@@ -194,11 +202,12 @@ fn start(options: Options) -> Result<Client, StartError> {
         Jobs::start(Arc::clone(&slots), store, Arc::clone(&passwords), Arc::clone(&surveyed), events.clone())
             .map_err(no_thread)?;
     let machine = Peer::new(config, Seed(seed));
-    let accept = listener.run(Role::Peer, identity.device, LINKS_MAX, events.clone(), Event::Accepted);
+    let accept = listener.run(Role::Peer, endpoint.clone(), LINKS_MAX, events.clone(), Event::Accepted);
     let accepting = smol::spawn(accept);
     let shell = Shell {
         machine,
-        device: identity.device,
+        endpoint,
+        known: Arc::new(known),
         jobs,
         slots,
         events: events.clone(),

@@ -5,6 +5,7 @@
 //! - What it hands on never waits either: links take messages on credit, the jobs have a place for each.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -14,7 +15,7 @@ use async_io::Timer;
 use engine::id::{CommandId, DialId, JobId, LinkId};
 use engine::peer::Peer;
 use engine::peer::command::{Command, Leaving, News, Reply};
-use engine::peer::io::{Action, Input, Outcome, Role, Work};
+use engine::peer::io::{Action, DialFailure, Input, Outcome, Role, Work};
 use engine::refusal::Refusal;
 use engine::time::Time;
 use engine::wire::peer::PeerMessage;
@@ -22,7 +23,8 @@ use engine::wire::tracker::TrackerMessage;
 use futures_lite::future;
 
 use super::jobs::{Jobs, Task};
-use crate::channel::{self, Channel};
+use crate::channel::{Channel, ChannelError, Endpoint};
+use crate::known_trackers::KnownTrackers;
 use crate::link::buffers::Slots;
 use crate::link::{self, Link, Watchdog};
 
@@ -38,10 +40,36 @@ pub(super) enum Event {
     Asked(CommandId, Command, Sender<Answer>),
     Forget(CommandId),
     Accepted(Channel),
-    Dialled(DialId, Role, Option<Channel>),
+    Dialled(DialId, Role, Result<Dialled, DialFailure>),
     Peer(LinkId, link::Event<PeerMessage>),
     Tracker(LinkId, link::Event<TrackerMessage>),
     Done(JobId, Outcome),
+}
+
+/// A connection that was dialled.
+#[derive(Debug)]
+pub(super) struct Dialled {
+    channel: Channel,
+    /// Whether it is the first contact with a tracker, whose key was unknown until now.
+    is_first: bool,
+}
+
+impl Dialled {
+    const fn known(channel: Channel) -> Dialled {
+        Dialled { channel, is_first: false }
+    }
+}
+
+/// Connects to a tracker that has the key that it must have; its key is remembered, if none was known.
+async fn dial_tracker(
+    endpoint: &Endpoint,
+    known: Arc<KnownTrackers>,
+    to: SocketAddr,
+) -> Result<Dialled, ChannelError> {
+    let channel = endpoint.connect(to, Role::Tracker, known.expected(to)).await?;
+    let device = channel.remote;
+    let is_first = smol::unblock(move || known.remember(to, device)).await?;
+    Ok(Dialled { channel, is_first })
 }
 
 /// The answer to a command.
@@ -51,7 +79,8 @@ pub(super) type Answer = Result<Reply, Refusal>;
 #[derive(Debug)]
 pub(super) struct Shell {
     pub(super) machine: Peer,
-    pub(super) device: engine::id::DeviceId,
+    pub(super) endpoint: Endpoint,
+    pub(super) known: Arc<KnownTrackers>,
     pub(super) jobs: Jobs,
     pub(super) slots: Arc<Slots>,
     pub(super) events: Sender<Event>,
@@ -144,11 +173,11 @@ impl Shell {
                     self.feed(Input::Forget { id });
                 }
             }
-            Event::Accepted(_) | Event::Dialled(_, _, Some(_)) if self.state.exiting.is_some() => {}
+            Event::Accepted(_) | Event::Dialled(_, _, Ok(_)) if self.state.exiting.is_some() => {}
             Event::Accepted(channel) => self.connect_peer(None, channel),
-            Event::Dialled(dial, Role::Peer, Some(channel)) => self.connect_peer(Some(dial), channel),
-            Event::Dialled(dial, Role::Tracker, Some(channel)) => self.connect_tracker(dial, channel),
-            Event::Dialled(dial, _, None) => self.feed(Input::DialFailed { dial }),
+            Event::Dialled(dial, Role::Peer, Ok(dialled)) => self.connect_peer(Some(dial), dialled.channel),
+            Event::Dialled(dial, Role::Tracker, Ok(dialled)) => self.connect_tracker(dial, dialled),
+            Event::Dialled(dial, _, Err(why)) => self.feed(Input::DialFailed { dial, why }),
             Event::Peer(link, event) => self.hear_peer(link, event),
             Event::Tracker(link, event) => self.hear_tracker(link, event),
             Event::Done(job, outcome) => self.done(job, outcome),
@@ -178,7 +207,10 @@ impl Shell {
         self.feed(Input::LinkUp { link, dial, device, from });
     }
 
-    fn connect_tracker(&mut self, dial: DialId, channel: Channel) {
+    fn connect_tracker(&mut self, dial: DialId, Dialled { channel, is_first }: Dialled) {
+        if is_first {
+            self.tell(News::FirstContact { tracker: channel.address, key: channel.remote });
+        }
         let link = self.next_link();
         let (device, from) = (channel.remote, channel.address);
         let started = Link::start(link, channel, None, &self.watchdog, self.events.clone(), Event::Tracker);
@@ -273,15 +305,22 @@ impl Shell {
         }
     }
 
-    fn dial(&self, dial: DialId, to: std::net::SocketAddr, role: Role) {
-        let (events, device) = (self.events.clone(), self.device);
+    fn dial(&self, dial: DialId, to: SocketAddr, role: Role) {
+        let (events, endpoint, known) = (self.events.clone(), self.endpoint.clone(), Arc::clone(&self.known));
         smol::spawn(async move {
-            let channel = channel::connect(to, role, device).await;
-            if let Err(why) = &channel {
+            let dialled = match role {
+                Role::Tracker => dial_tracker(&endpoint, known, to).await,
+                Role::Peer => endpoint.connect(to, role, None).await.map(Dialled::known),
+            };
+            let dialled = dialled.map_err(|why| {
                 tracing::debug!(%to, %why, "a dial came to nothing");
-            }
+                match why {
+                    ChannelError::OtherKey { expected, found } => DialFailure::OtherKey { expected, found },
+                    _ => DialFailure::Unreachable,
+                }
+            });
             // Nobody takes it only when the client has ended.
-            let _ended = events.send(Event::Dialled(dial, role, channel.ok())).await;
+            let _ended = events.send(Event::Dialled(dial, role, dialled)).await;
         })
         .detach();
     }

@@ -1,13 +1,13 @@
-//! What a client remembers over restarts: its identity, how far its requests are numbered, and what each user shares and fetches.
+//! What a client remembers over restarts beside its key: how far its requests are numbered, and what each user shares and fetches.
 //!
-//! One `redb` file. Invariants: what was answered is synced; a number below [`Identity::first_seq`] was used only by earlier runs.
+//! One `redb` file. Invariants: what was answered is synced; a number below the first of this run was used only by earlier runs.
 
 use std::fmt;
 use std::io;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bincode::{Decode, Encode};
-use engine::id::{DeviceId, Sha1};
+use engine::id::Sha1;
 use engine::name::{FileName, GroupName, Place, UserName};
 use engine::peer::io::{Entry, EntryState, Stamp};
 use engine::piece::{Content, Hashes};
@@ -26,10 +26,9 @@ pub(super) const FILE: &str = "client.redb";
 /// Encoded (user, group, name) to encoded row.
 const ENTRIES: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("entries");
 
-/// Identity and numbers, by name.
+/// Numbers, by name.
 const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 
-const DEVICE: &str = "device";
 const NEXT_SEQ: &str = "next_seq";
 
 /// Request numbers that one run may use: more than it can send, so one sync at the start is enough.
@@ -40,17 +39,9 @@ const CACHE_BYTES: usize = 1024 * 1024;
 
 /// A client's store.
 pub(super) struct Store {
-    dir: DataDir,
+    dir: Arc<DataDir>,
     /// None after a failure that the database does not survive, until it is opened again.
     database: Mutex<Option<Database>>,
-}
-
-/// Who this client is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Identity {
-    pub(super) device: DeviceId,
-    /// The number of its first request of this run.
-    pub(super) first_seq: u64,
 }
 
 /// A file that a user shares or fetches, as it is stored.
@@ -64,11 +55,11 @@ struct Row {
 }
 
 impl Store {
-    /// Opens the store in the data folder, which it holds from then on.
-    pub(super) fn open(dir: DataDir) -> Result<(Store, Identity), StoreError> {
+    /// Opens the store in the data folder, which it holds from then on; gives the number of the first request of this run.
+    pub(super) fn open(dir: Arc<DataDir>) -> Result<(Store, u64), StoreError> {
         let database = open_database(&dir)?;
-        let identity = identify(&database)?;
-        Ok((Store { dir, database: Mutex::new(Some(database)) }, identity))
+        let first_seq = first_seq(&database)?;
+        Ok((Store { dir, database: Mutex::new(Some(database)) }, first_seq))
     }
 
     /// Writes an entry down, synced.
@@ -149,22 +140,17 @@ fn open_database(dir: &DataDir) -> Result<Database, StoreError> {
     Ok(Database::builder().set_cache_size(CACHE_BYTES).create_file(file)?)
 }
 
-/// Reads who this client is, or decides it at the first start, and sets request numbers aside.
-fn identify(database: &Database) -> Result<Identity, StoreError> {
+/// Sets request numbers aside for this run; gives the first of them.
+fn first_seq(database: &Database) -> Result<u64, StoreError> {
     let transaction = database.begin_write()?;
     // Made here, so that it can be read before anything was written.
     transaction.open_table(ENTRIES)?;
     let mut meta = transaction.open_table(META)?;
-    let device = match read_meta(&meta, DEVICE)? {
-        Some(device) => DeviceId(device),
-        None => DeviceId(random()?),
-    };
     let first_seq = read_meta(&meta, NEXT_SEQ)?.map_or(1, u64::from_le_bytes);
-    meta.insert(DEVICE, device.0.as_slice())?;
     meta.insert(NEXT_SEQ, first_seq.saturating_add(SEQS_PER_RUN).to_le_bytes().as_slice())?;
     drop(meta);
     transaction.commit()?;
-    Ok(Identity { device, first_seq })
+    Ok(first_seq)
 }
 
 fn read_meta<const LEN: usize>(
@@ -260,8 +246,8 @@ mod tests {
     use engine::id::Blake3;
     use engine::piece::Size;
 
-    fn store(folder: &std::path::Path) -> (Store, Identity) {
-        Store::open(DataDir::open(folder).unwrap()).unwrap()
+    fn store(folder: &std::path::Path) -> (Store, u64) {
+        Store::open(Arc::new(DataDir::open(folder).unwrap())).unwrap()
     }
 
     fn entry(user: &str, name: &str, state: EntryState) -> Entry {
@@ -277,14 +263,10 @@ mod tests {
     }
 
     #[test]
-    fn an_identity_lasts_and_numbers_grow() {
+    fn numbers_grow_from_run_to_run() {
         let folder = tempfile::tempdir().unwrap();
         let first = store(folder.path()).1;
-        let second = store(folder.path()).1;
-        assert_eq!(first.device, second.device);
-        assert_eq!(second.first_seq, first.first_seq + SEQS_PER_RUN);
-        let elsewhere = tempfile::tempdir().unwrap();
-        assert_ne!(store(elsewhere.path()).1.device, first.device);
+        assert_eq!(store(folder.path()).1, first + SEQS_PER_RUN);
     }
 
     #[test]
@@ -312,7 +294,7 @@ mod tests {
     fn a_damaged_store_says_so() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join(FILE), vec![7; 10_000]).unwrap();
-        let error = Store::open(DataDir::open(folder.path()).unwrap()).unwrap_err().to_string();
+        let error = Store::open(Arc::new(DataDir::open(folder.path()).unwrap())).unwrap_err().to_string();
         assert!(error.contains(FILE), "{error}");
     }
 }

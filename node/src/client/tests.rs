@@ -13,7 +13,7 @@ use crate::tracker::embedded::Embedded;
 fn options(folder: &Path, trackers: &[SocketAddr]) -> Options {
     Options {
         listen: SocketAddr::from(([127, 0, 0, 1], 0)),
-        trackers: trackers.into(),
+        trackers: trackers.iter().copied().map(Tracker::from).collect(),
         data_dir: folder.join("state"),
         strategy: Strategy::default(),
     }

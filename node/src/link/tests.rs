@@ -97,11 +97,7 @@ async fn end_and_hand() -> (End, WriteHalf) {
 }
 
 async fn put(hand: &mut WriteHalf, bytes: &[u8]) {
-    let mut rest = bytes;
-    while !rest.is_empty() {
-        let written = hand.write_with(|stream| stream.write(rest)).await.unwrap();
-        rest = &rest[written..];
-    }
+    channel::tests::write(hand, bytes).await;
 }
 
 #[test]

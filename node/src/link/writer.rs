@@ -1,10 +1,10 @@
 //! The writer of a link: few, large system calls, and messages before data.
 //!
 //! Each round takes all messages that wait (up to a bound) and one chunk of the piece under way, and writes them with as few
-//! calls as the kernel allows.
+//! calls as the channel allows.
 
 use std::future::poll_fn;
-use std::io::{self, IoSlice};
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::Poll;
@@ -13,9 +13,9 @@ use engine::limits::CHUNK_LEN_MAX;
 use engine::wire::frame::{DataHead, HEAD_LEN, Head, Kind};
 
 use super::{Courtesy, Event, Events, Piece, Shared};
-use crate::channel::WriteHalf;
+use crate::channel::{Parts, WriteHalf};
 
-/// Messages in one round: with a chunk of data, well below the 1,024 pieces of memory that one call takes.
+/// Messages in one round.
 const MESSAGES_PER_ROUND: usize = 64;
 
 #[derive(Debug)]
@@ -54,13 +54,14 @@ impl<M, I> Writer<M, I> {
 
     /// Writes until the link ends, and answers for the pieces that did not leave.
     pub(super) async fn run(mut self) {
-        match self.rounds().await {
-            Ok(()) => self.half.finish(),
-            Err(error) => {
-                tracing::debug!(link = self.shared.id.0, %error, "writing ended");
-                // Wakes the reader, which ends the link.
-                self.half.cutter().cut();
-            }
+        let finished = match self.rounds().await {
+            Ok(()) => self.half.finish().await,
+            error => error,
+        };
+        if let Err(error) = finished {
+            tracing::debug!(link = self.shared.id.0, %error, "writing ended");
+            // Wakes the reader, which ends the link.
+            self.half.cutter().cut();
         }
         self.shared.limits.write.end();
         let waiting = {
@@ -117,24 +118,21 @@ impl<M, I> Writer<M, I> {
 
     /// Writes the messages and the next chunk.
     async fn round(&mut self) -> io::Result<()> {
-        let mut slices: Vec<IoSlice<'_>> = self.messages.iter().map(|frame| IoSlice::new(frame)).collect();
-        let mut chunk_len = 0;
-        let heads;
+        let mut head = self.messages.concat();
+        let mut chunk: &[u8] = &[];
         if let Some(piece) = &self.piece {
-            chunk_len = (piece.len - self.sent).min(CHUNK_LEN_MAX);
-            heads = chunk_heads(piece, self.sent, chunk_len);
-            slices.push(IoSlice::new(&heads));
-            slices.push(IoSlice::new(&piece.bytes[self.sent..self.sent + chunk_len]));
+            chunk = &piece.bytes[self.sent..piece.len.min(self.sent + CHUNK_LEN_MAX)];
+            head.extend(chunk_heads(piece, self.sent, chunk.len()));
         }
-        let mut rest = &mut slices[..];
-        while !rest.is_empty() {
+        let mut content = Parts::new(&head, chunk);
+        while !content.is_empty() {
+            self.half.seal(&mut content)?;
             self.shared.limits.write.begin();
-            let written = self.half.write_with(|stream| stream.write_vectored(rest)).await?;
-            if written == 0 {
-                return Err(io::ErrorKind::WriteZero.into());
+            while self.half.flush().await? {
+                self.shared.limits.write.begin();
             }
-            IoSlice::advance_slices(&mut rest, written);
         }
+        let chunk_len = chunk.len();
         self.shared.limits.write.end();
         self.sent += chunk_len;
         Ok(())

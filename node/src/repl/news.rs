@@ -37,6 +37,10 @@ pub(crate) fn news(news: &News, detail: Detail) -> String {
         News::TrackerLost => "note: the tracker is gone: looking for another; downloads go on\n".to_owned(),
         News::TrackerFound(address) if detail == Detail::Full => format!("note: tracker {address} found\n"),
         News::TrackerFound(_) => "note: a tracker is found\n".to_owned(),
+        News::FirstContact { tracker, key } => format!(
+            "note: first contact with the tracker at {tracker}; its fingerprint is {key}: compare it with the one that the tracker prints\n"
+        ),
+        News::TrackerDistrusted(why) => format!("note: {why}\n"),
         News::SessionLost(why) => format!("note: the session is lost ({why}): log in again\n"),
         News::Replicating { files, leechers } => format!("note: {}\n", replicating(*files, *leechers)),
     }

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use async_channel::Sender;
 use async_io::Async;
+use engine::id::DeviceId;
 use engine::tracker::Status;
 
 /// Longest line that is read as one, in bytes: what a terminal gives at most. The rest of a longer one is another line.
@@ -57,9 +58,9 @@ fn parse(line: &str) -> Line<'_> {
     }
 }
 
-/// Says that the tracker is there.
-pub(super) fn announce(number: usize, address: SocketAddr) {
-    say(&format!("tracker {number} listens on {address}\n"));
+/// Says that the tracker is there, and who it is.
+pub(super) fn announce(number: usize, address: SocketAddr, device: DeviceId) {
+    say(&format!("tracker {number} has the fingerprint {device}\ntracker {number} listens on {address}\n"));
 }
 
 /// Reads commands until standard input ends; `send` hands a request over and says whether anybody took it.

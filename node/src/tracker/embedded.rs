@@ -2,18 +2,20 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 use async_channel::Sender;
 use engine::tracker::Status;
 
 use super::console::Request;
-use super::machine;
 use super::run::{Event, Parts, Shell};
 use super::store::Store;
+use super::{identity, machine};
 use crate::channel::Listener;
 use crate::data_dir::DataDir;
 use crate::exit::Failure;
+use crate::identity::Identity;
 
 /// Links of an embedded tracker at most.
 const LINKS_MAX: usize = 128;
@@ -33,19 +35,20 @@ impl Embedded {
     /// Why it could not start.
     pub fn start(folder: &Path) -> Result<Embedded, Failure> {
         let dir = DataDir::open(folder).map_err(|error| Failure::cannot_start(&error))?;
+        let identity = identity(&dir)?;
         let store = Store::open(dir).map_err(|error| Failure::cannot_start(&error))?;
-        Embedded::serve(store)
+        Embedded::serve(identity, store)
     }
 
     /// Starts a tracker that keeps its state in `store`.
-    pub(super) fn serve(store: Store) -> Result<Embedded, Failure> {
+    pub(super) fn serve(identity: Arc<Identity>, store: Store) -> Result<Embedded, Failure> {
         let machine = machine(&store).map_err(|error| Failure::cannot_start(&error))?;
         let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
         let listener = Listener::bind(any_port)
             .map_err(|error| Failure::cannot_start(&format!("no port of loopback is free: {error}")))?;
         let address = listener.address();
         let (shell, queue) =
-            Shell::start(Parts { number: 1, machine, store, listener, links_max: LINKS_MAX })?;
+            Shell::start(Parts { number: 1, machine, identity, store, listener, links_max: LINKS_MAX })?;
         let events = shell.events();
         let thread = thread::Builder::new()
             .name("tracker".to_owned())

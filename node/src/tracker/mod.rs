@@ -13,6 +13,7 @@ mod tests;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use engine::limits::TRACKER_LINKS_MAX;
 use engine::seed::Seed;
@@ -22,6 +23,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use crate::channel::Listener;
 use crate::data_dir::DataDir;
 use crate::exit::{Exit, Failure};
+use crate::identity::{Identity, TRACKER_FILE};
 use run::Parts;
 use store::{Store, StoreError};
 
@@ -45,17 +47,23 @@ pub struct Options {
 /// Why it could not start, or what stopped it, with the remedy.
 pub fn main(options: &Options) -> Result<Exit, Failure> {
     let dir = DataDir::open(&options.data_dir).map_err(|error| Failure::cannot_start(&error))?;
+    let identity = identity(&dir)?;
     let store = Store::open(dir).map_err(|error| Failure::cannot_start(&error))?;
     let machine = machine(&store).map_err(|error| Failure::cannot_start(&error))?;
     let listener = Listener::bind(options.listen).map_err(|error| no_listener(options, &error))?;
-    let parts = Parts { number: options.number, machine, store, listener, links_max: links_max() };
+    let parts = Parts { number: options.number, machine, identity, store, listener, links_max: links_max() };
     run::run(parts).map(|()| Exit::Success)
+}
+
+/// The key in the data folder.
+fn identity(dir: &DataDir) -> Result<Arc<Identity>, Failure> {
+    Identity::load_or_make(dir, TRACKER_FILE).map(Arc::new).map_err(|error| Failure::cannot_start(&error))
 }
 
 /// The machine with what the store holds.
 fn machine(store: &Store) -> Result<Tracker, StoreError> {
     let stored = store.load()?;
-    Tracker::new(Seed(store.identity().secret), &stored)
+    Tracker::new(Seed(store.secret()), &stored)
         .map_err(|_| store.damaged("its snapshot or its log does not decode"))
 }
 

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use async_channel::{Receiver, Sender, TryRecvError};
 use async_io::Timer;
 use async_signal::{Signal, Signals};
-use engine::id::{DeviceId, LinkId};
+use engine::id::LinkId;
 use engine::peer::io::Role;
 use engine::time::Time;
 use engine::tracker::Tracker;
@@ -24,8 +24,9 @@ use futures_lite::{StreamExt as _, future};
 use super::console::{self, Request};
 use super::scribe::{Scribe, ScribeEnded, Told};
 use super::store::Store;
-use crate::channel::{Channel, Listener};
+use crate::channel::{Channel, Endpoint, Listener};
 use crate::exit::Failure;
+use crate::identity::Identity;
 use crate::link::{self, Link, Watchdog};
 
 /// Events that wait for the loop: 256 x at most 100 KiB (a frame of announcements, decoded) = 25 MiB, and usually next to nothing.
@@ -36,6 +37,7 @@ const EVENTS_MAX: usize = 256;
 pub(super) struct Parts {
     pub(super) number: usize,
     pub(super) machine: Tracker,
+    pub(super) identity: Arc<Identity>,
     pub(super) store: Store,
     pub(super) listener: Listener,
     pub(super) links_max: usize,
@@ -53,11 +55,11 @@ pub(super) enum Event {
 
 /// Runs the tracker until somebody ends it.
 pub(super) fn run(parts: Parts) -> Result<(), Failure> {
-    let (number, address) = (parts.number, parts.listener.address());
+    let (number, address, device) = (parts.number, parts.listener.address(), parts.identity.device());
     let (shell, events) = Shell::start(parts)?;
     listen_to_signals(shell.events())
         .map_err(|error| Failure::cannot_start(&format!("signals cannot be received: {error}")))?;
-    console::announce(number, address);
+    console::announce(number, address, device);
     let to_loop = shell.events();
     console::start(number, address, move |request| to_loop.send_blocking(Event::Console(request)).is_ok());
     shell.run(events)
@@ -82,8 +84,8 @@ fn start_scribe(store: Store, events: Sender<Event>) -> std::io::Result<Scribe> 
     })
 }
 
-fn accept(listener: Listener, device: DeviceId, links_max: usize, events: Sender<Event>) {
-    smol::spawn(listener.run(Role::Tracker, device, links_max, events, Event::Connected)).detach();
+fn accept(listener: Listener, endpoint: Endpoint, links_max: usize, events: Sender<Event>) {
+    smol::spawn(listener.run(Role::Tracker, endpoint, links_max, events, Event::Connected)).detach();
 }
 
 /// The machine and what it acts on.
@@ -101,12 +103,11 @@ pub(super) struct Shell {
 impl Shell {
     /// Begins to listen and to store; events wait until `run` looks at them.
     pub(super) fn start(parts: Parts) -> Result<(Shell, Receiver<Event>), Failure> {
-        let Parts { machine, store, listener, links_max, .. } = parts;
+        let Parts { machine, identity, store, listener, links_max, .. } = parts;
         let (sender, events) = async_channel::bounded(EVENTS_MAX);
-        let device = store.identity().device;
         let scribe = start_scribe(store, sender.clone())
             .map_err(|error| Failure::cannot_start(&format!("no thread for the store: {error}")))?;
-        accept(listener, device, links_max, sender.clone());
+        accept(listener, Endpoint::new(identity), links_max, sender.clone());
         let shell = Shell {
             machine,
             scribe,

@@ -1,4 +1,4 @@
-//! What a tracker keeps on disk: its identity, a snapshot of the registry and the log of changes after it, in one redb file.
+//! What a tracker keeps on disk beside its key: a secret, a snapshot of the registry and the log of changes after it, in one redb file.
 //!
 //! Invariants:
 //! - `append` and `snapshot` are one transaction each and return `Durable` only when it is synced.
@@ -11,7 +11,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use engine::id::DeviceId;
 use engine::tracker::io::{Outcome, Stored};
 use rand::TryRng as _;
 use redb::{
@@ -26,9 +25,9 @@ use crate::data_dir::DataDir;
 const FILE: &str = "tracker.redb";
 
 /// The number of this layout of the store.
-const FORMAT: u64 = 1;
+const FORMAT: u64 = 2;
 
-/// Facts by name: `format`, `identity`, `snapshot` (index, length and sum).
+/// Facts by name: `format`, `secret`, `snapshot` (index, length and sum).
 const META: TableDefinition<&str, &[u8]> = TableDefinition::new("meta");
 /// Sum and encoded command by log index.
 const LOG: TableDefinition<u64, &[u8]> = TableDefinition::new("log");
@@ -43,21 +42,6 @@ const SUM_LEN: usize = 16;
 
 /// Bytes that redb may keep in memory: the registry is in memory anyway, and the log is only written.
 const CACHE_LEN: usize = 16 * 1024 * 1024;
-
-/// Who a tracker is, since its first start.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Identity {
-    /// Its name towards others.
-    pub device: DeviceId,
-    /// What it never tells: where its machine's randomness comes from.
-    pub secret: [u8; 32],
-}
-
-impl fmt::Debug for Identity {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Identity({:?})", self.device)
-    }
-}
 
 /// Why the store cannot be used.
 #[derive(Debug)]
@@ -115,7 +99,7 @@ pub struct Store {
     db: Database,
     faults: Arc<Faults>,
     dir: DataDir,
-    identity: Identity,
+    secret: [u8; 32],
     /// Whether the last transaction found the disk full.
     full: bool,
 }
@@ -128,20 +112,20 @@ struct Head {
 }
 
 impl Store {
-    /// Opens the store in `dir`, or makes it, with a new identity.
+    /// Opens the store in `dir`, or makes it, with a new secret.
     ///
     /// # Errors
     /// If it is damaged or of another version, or the disk does not let us.
     pub fn open(dir: DataDir) -> Result<Store, StoreError> {
         let (db, faults) = open_database(&dir)?;
-        let identity = identity(&db).map_err(|fault| fault.at(&dir))?;
-        Ok(Store { db, faults, dir, identity, full: false })
+        let secret = secret(&db).map_err(|fault| fault.at(&dir))?;
+        Ok(Store { db, faults, dir, secret, full: false })
     }
 
-    /// Who this tracker is.
+    /// What this tracker never tells: where its machine's randomness comes from, since its first start.
     #[must_use]
-    pub fn identity(&self) -> &Identity {
-        &self.identity
+    pub fn secret(&self) -> [u8; 32] {
+        self.secret
     }
 
     /// Everything that was stored.
@@ -313,25 +297,25 @@ fn transact(
     Ok(transaction.commit()?)
 }
 
-/// The identity in the store; at the first start, a new one.
-fn identity(db: &Database) -> Result<Identity, Fault> {
-    if let Some(identity) = guarded(|| read_identity(db))? {
-        return Ok(identity);
+/// The secret in the store; at the first start, a new one.
+fn secret(db: &Database) -> Result<[u8; 32], Fault> {
+    if let Some(secret) = guarded(|| read_secret(db))? {
+        return Ok(secret);
     }
-    let mut bytes = [0; 64];
-    rand::rngs::SysRng.try_fill_bytes(&mut bytes).map_err(|error| Fault::Io(error.into()))?;
+    let mut secret = [0; 32];
+    rand::rngs::SysRng.try_fill_bytes(&mut secret).map_err(|error| Fault::Io(error.into()))?;
     transact(db, |transaction| {
         let mut meta = transaction.open_table(META)?;
         meta.insert("format", FORMAT.to_le_bytes().as_slice())?;
-        meta.insert("identity", bytes.as_slice())?;
+        meta.insert("secret", secret.as_slice())?;
         transaction.open_table(LOG)?;
         transaction.open_table(SNAPSHOT)?;
         Ok(())
     })?;
-    Ok(split_identity(bytes))
+    Ok(secret)
 }
 
-fn read_identity(db: &Database) -> Result<Option<Identity>, Fault> {
+fn read_secret(db: &Database) -> Result<Option<[u8; 32]>, Fault> {
     let meta = match db.begin_read()?.open_table(META) {
         Err(TableError::TableDoesNotExist(_)) => return Ok(None),
         meta => meta?,
@@ -342,15 +326,8 @@ fn read_identity(db: &Database) -> Result<Option<Identity>, Fault> {
         Some(format) => return Err(Fault::Version(format)),
         None => return Err(Fault::Damaged("it does not say its format".into())),
     }
-    let bytes = meta.get("identity")?.and_then(|value| value.value().try_into().ok());
-    bytes.map(split_identity).map(Some).ok_or_else(|| Fault::Damaged("it does not say whose it is".into()))
-}
-
-fn split_identity(bytes: [u8; 64]) -> Identity {
-    let mut identity = Identity { device: DeviceId([0; 32]), secret: [0; 32] };
-    identity.device.0.copy_from_slice(&bytes[..32]);
-    identity.secret.copy_from_slice(&bytes[32..]);
-    identity
+    let secret = meta.get("secret")?.and_then(|value| value.value().try_into().ok());
+    secret.map(Some).ok_or_else(|| Fault::Damaged("its secret is missing".into()))
 }
 
 fn head(db: &Database) -> Result<Head, Fault> {
@@ -453,13 +430,13 @@ mod tests {
     fn what_was_stored_is_there_after_a_restart() {
         let folder = tempfile::tempdir().unwrap();
         let mut store = open(folder.path()).unwrap();
-        let identity = store.identity().clone();
+        let secret = store.secret();
         assert_eq!(store.load().unwrap(), Stored::default());
         assert_eq!(store.append(&entries(1..4)).unwrap(), Outcome::Durable);
         assert_eq!(store.append(&entries(4..5)).unwrap(), Outcome::Durable);
         drop(store);
         let store = open(folder.path()).unwrap();
-        assert_eq!(*store.identity(), identity);
+        assert_eq!(store.secret(), secret);
         assert_eq!(store.load().unwrap(), Stored { snapshot: None, entries: entries(1..5) });
     }
 
@@ -479,12 +456,10 @@ mod tests {
     }
 
     #[test]
-    fn two_trackers_have_two_identities() {
+    fn two_trackers_have_two_secrets() {
         let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
-        let [first, second] =
-            folders.each_ref().map(|folder| open(folder.path()).unwrap().identity().clone());
-        assert_ne!(first.device, second.device);
-        assert_ne!(first.secret, second.secret);
+        let [first, second] = folders.each_ref().map(|folder| open(folder.path()).unwrap().secret());
+        assert_ne!(first, second);
     }
 
     /// A copy of the file while the store is open is what a crash would leave.

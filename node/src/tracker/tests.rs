@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use async_channel::Receiver;
-use engine::id::{DeviceId, Key, LinkId, Salt};
+use engine::id::{Key, LinkId, Salt};
 use engine::peer::io::Role;
 use engine::wire::tracker::{Address, Answer, ClientMessage, Request as Wanted, TrackerMessage};
 
@@ -30,9 +30,8 @@ struct Client {
 
 impl Client {
     fn connect(tracker: &Embedded, device: u8) -> Client {
-        let channel =
-            smol::block_on(channel::connect(tracker.address(), Role::Tracker, DeviceId([device; 32])))
-                .unwrap();
+        let endpoint = channel::tests::endpoint(device);
+        let channel = smol::block_on(endpoint.connect(tracker.address(), Role::Tracker, None)).unwrap();
         let (into, events) = async_channel::bounded(8);
         let watchdog = Watchdog::start();
         let link = Link::start(LinkId(0), channel, None, &watchdog, into, |_, event| event);
@@ -120,7 +119,7 @@ fn a_tracker_whose_disk_fails_ends_and_says_so() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(DataDir::open(folder.path()).unwrap()).unwrap();
     store.break_disk();
-    let tracker = Embedded::serve(store).unwrap();
+    let tracker = Embedded::serve(Arc::new(Identity::from_seed([9; 32])), store).unwrap();
     let client = Client::connect(&tracker, 1);
     assert_eq!(client.ask(1, create_ann()), None, "nothing is acknowledged, and the link ends");
     let failure = tracker.quit().unwrap_err();

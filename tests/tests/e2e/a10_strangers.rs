@@ -67,7 +67,7 @@ fn a_stranger_who_asks_all_the_same_gets_no_byte() {
 fn a_device_that_never_logged_in_gets_nothing() {
     let (world, mut ann, address, file) = shared();
     let mut nobody = Member::log_in(&world, "eve");
-    nobody.device = engine::id::DeviceId([9; 32]);
+    nobody.identity = node::identity::Identity::from_seed([9; 32]);
     assert_eq!(answer(&nobody, address, &file), Some(PeerMessage::Decline { file: FILE }));
     assert_eq!(ann.sent(), 0);
 }

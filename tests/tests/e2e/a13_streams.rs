@@ -53,11 +53,7 @@ fn a_listing_much_longer_than_64_kib_is_complete_and_in_order() {
 fn a_tracker_is_understood_through_a_network_that_delivers_single_bytes() {
     let world = World::new();
     let address = proxy::drip(world.tracker.address);
-    let list = world.folder().join("drip.txt");
-    std::fs::write(&list, format!("{address}\n")).unwrap();
-    let mut home = world.home("ann");
-    home.trackers = list;
-    let mut ann = Client::start(home);
+    let mut ann = Client::start(world.home_with("ann", &format!("{address}\n")));
     ann.create_and_log_in();
     let mut bob = world.user("bob");
     group("physics", &mut ann, &mut [&mut bob]);

@@ -21,6 +21,10 @@ impl Content {
     pub(crate) fn new(len: usize, seed: u64) -> Content {
         let mut bytes = vec![0; len];
         stream(seed).fill(&mut bytes);
+        Content::from_bytes(bytes)
+    }
+
+    pub(crate) fn from_bytes(bytes: Vec<u8>) -> Content {
         let hashes = bytes.chunks(PIECE).map(|piece| Sha1(sha1::Sha1::digest(piece).into())).collect();
         Content { bytes, hashes: Hashes::new(hashes) }
     }

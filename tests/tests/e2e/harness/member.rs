@@ -2,8 +2,9 @@
 
 use std::net::{SocketAddr, TcpListener};
 
-use engine::id::{DeviceId, FileId, Key, Salt};
+use engine::id::{FileId, Key, Salt};
 use engine::name::{FileName, GroupName, UserName};
+use engine::peer::io::Role;
 use engine::refusal::Refusal;
 use engine::wire::codec;
 use engine::wire::list::List;
@@ -11,10 +12,11 @@ use engine::wire::peer::{Open, PeerMessage};
 use engine::wire::tracker::{
     Address, Announce, Answer, Change, ClientMessage, Request, Standing, TrackerMessage,
 };
+use node::identity::Identity;
 
 use super::client::Client;
 use super::content::Content;
-use super::wire::{Frame, Link, Role};
+use super::wire::{Frame, Link};
 use super::world::World;
 
 /// The number by which a hand-driven peer names its one file.
@@ -24,7 +26,7 @@ pub(crate) const FILE: FileId = FileId(1);
 #[derive(Debug)]
 pub(crate) struct Member {
     pub(crate) user: UserName,
-    pub(crate) device: DeviceId,
+    pub(crate) identity: Identity,
     pub(crate) tracker: Link,
     listener: TcpListener,
     seq: u64,
@@ -33,14 +35,25 @@ pub(crate) struct Member {
 impl Member {
     /// Makes an account and logs in.
     pub(crate) fn log_in(world: &World, name: &str) -> Member {
-        let device = DeviceId(*blake3::hash(name.as_bytes()).as_bytes());
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let listen = Address(listener.local_addr().unwrap());
-        let tracker = Link::connect(world.tracker.address, Role::Tracker, device);
+        let listen = listener.local_addr().unwrap();
+        Member::log_in_from(world, name, listener, listen)
+    }
+
+    /// The same, for somebody who is reached at `listen`, and so at `listener`.
+    pub(crate) fn log_in_from(
+        world: &World,
+        name: &str,
+        listener: TcpListener,
+        listen: SocketAddr,
+    ) -> Member {
+        let seed = *blake3::hash(name.as_bytes()).as_bytes();
+        let identity = Identity::from_seed(seed);
+        let tracker = Link::connect(world.tracker.address, Role::Tracker, &identity);
         let user = UserName::new(name).unwrap();
-        let mut member = Member { user: user.clone(), device, tracker, listener, seq: 0 };
-        member.tracker.send(&ClientMessage::Hello { listen }).unwrap();
-        let key = Key(device.0);
+        let mut member = Member { user: user.clone(), identity, tracker, listener, seq: 0 };
+        member.tracker.send(&ClientMessage::Hello { listen: Address(listen) }).unwrap();
+        let key = Key(seed);
         let salt = Salt([7; 16]);
         member.request(Request::CreateUser { user: user.clone(), salt, key: key.clone() }).unwrap();
         member.request(Request::Login { user, key }).unwrap();
@@ -100,12 +113,12 @@ impl Member {
 
     /// Takes the next connection that another peer opens.
     pub(crate) fn accept(&self) -> Link {
-        Link::accept(&self.listener, self.device)
+        Link::accept(&self.listener, &self.identity)
     }
 
     /// Opens a connection to another peer.
     pub(crate) fn dial(&self, to: SocketAddr) -> Link {
-        Link::connect(to, Role::Peer, self.device)
+        Link::connect(to, Role::Peer, &self.identity)
     }
 }
 

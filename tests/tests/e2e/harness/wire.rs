@@ -1,74 +1,87 @@
-//! A connection driven by hand: the handshake, frames, and whatever else a test wants to send.
+//! A connection driven by hand: the handshake by `rustls` itself, frames, and whatever else a test wants to send.
 
-use std::io::{self, Read as _, Write as _};
+use std::fmt;
+use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
 
-use engine::id::{DeviceId, FileId};
+use engine::id::FileId;
 use engine::limits::CHUNK_LEN_MAX;
+use engine::peer::io::Role;
+use engine::wire::codec;
 use engine::wire::frame::{self, DataHead, HEAD_LEN, Head, Kind};
 use engine::wire::peer::PeerMessage;
-use engine::wire::{PROTOCOL, codec};
+use node::channel::handshake::{client_config, server_config};
+use node::identity::Identity;
+use rustls::pki_types::ServerName;
+use rustls::{ClientConnection, ServerConnection, StreamOwned};
 
 use super::DEADLINE;
 
-/// What a link is for, as the handshake says it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Role {
-    Tracker = 1,
-    Peer = 2,
-}
-
 /// An open connection, its handshake done.
-#[derive(Debug)]
 pub(crate) struct Link {
-    stream: TcpStream,
+    tls: Box<dyn Stream>,
+    socket: TcpStream,
     /// Whether every byte leaves on its own.
     pub(crate) drips: bool,
 }
+
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Link({:?})", self.socket)
+    }
+}
+
+trait Stream: Read + Write + Send {}
+impl<T: Read + Write + Send> Stream for T {}
 
 /// What came in.
 #[derive(Debug)]
 pub(crate) enum Frame {
     Message(Vec<u8>),
-    /// Part of a piece. No test needs the bytes.
-    Data,
+    /// So many bytes of a piece, which no test needs.
+    Data(usize),
 }
 
 impl Link {
-    pub(crate) fn connect(to: SocketAddr, role: Role, device: DeviceId) -> Link {
-        let stream = TcpStream::connect(to).unwrap();
-        Link::shake_hands(stream, role, device).unwrap()
+    pub(crate) fn connect(to: SocketAddr, role: Role, identity: &Identity) -> Link {
+        let socket = TcpStream::connect(to).unwrap();
+        let config = Arc::new(client_config(identity, role, None));
+        let mut connection = ClientConnection::new(config, ServerName::IpAddress(to.ip().into())).unwrap();
+        prepare(&socket);
+        connection.complete_io(&mut &socket).unwrap();
+        Link {
+            tls: Box::new(StreamOwned::new(connection, socket.try_clone().unwrap())),
+            socket,
+            drips: false,
+        }
     }
 
     /// Takes the next connection that another peer opens.
-    pub(crate) fn accept(listener: &TcpListener, device: DeviceId) -> Link {
+    pub(crate) fn accept(listener: &TcpListener, identity: &Identity) -> Link {
         listener.set_nonblocking(true).unwrap();
-        let stream = super::until("a peer connects", || match listener.accept() {
+        let socket = super::until("a peer connects", || match listener.accept() {
             Ok((stream, _)) => Some(stream),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
             Err(error) => panic!("{error}"),
         });
-        stream.set_nonblocking(false).unwrap();
-        Link::shake_hands(stream, Role::Peer, device).unwrap()
-    }
-
-    fn shake_hands(mut stream: TcpStream, role: Role, device: DeviceId) -> io::Result<Link> {
-        stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(DEADLINE))?;
-        stream.set_write_timeout(Some(DEADLINE))?;
-        stream.write_all(&hello(role, device))?;
-        let mut theirs = [0; PROTOCOL.len() + 33];
-        stream.read_exact(&mut theirs)?;
-        assert_eq!(&theirs[..PROTOCOL.len()], PROTOCOL);
-        Ok(Link { stream, drips: false })
+        socket.set_nonblocking(false).unwrap();
+        let mut connection = ServerConnection::new(Arc::new(server_config(identity, Role::Peer))).unwrap();
+        prepare(&socket);
+        connection.complete_io(&mut &socket).unwrap();
+        Link {
+            tls: Box::new(StreamOwned::new(connection, socket.try_clone().unwrap())),
+            socket,
+            drips: false,
+        }
     }
 
     /// Sends bytes as they are.
     pub(crate) fn send_bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
         if !self.drips {
-            return self.stream.write_all(bytes);
+            return self.tls.write_all(bytes);
         }
-        bytes.iter().try_for_each(|byte| self.stream.write_all(&[*byte]))
+        bytes.iter().try_for_each(|byte| self.tls.write_all(&[*byte]))
     }
 
     pub(crate) fn send(&mut self, message: &impl bincode::Encode) -> io::Result<()> {
@@ -99,7 +112,7 @@ impl Link {
         self.read(&mut body)?;
         match kind {
             Kind::Message => Some(Frame::Message(body)),
-            Kind::Data => Some(Frame::Data),
+            Kind::Data => Some(Frame::Data(len - DataHead::LEN)),
         }
     }
 
@@ -116,7 +129,7 @@ impl Link {
     }
 
     fn read(&mut self, bytes: &mut [u8]) -> Option<()> {
-        match self.stream.read_exact(bytes) {
+        match self.tls.read_exact(bytes) {
             Ok(()) => Some(()),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 panic!("nothing came for {DEADLINE:?}")
@@ -129,7 +142,7 @@ impl Link {
     pub(crate) fn wait_closed(mut self) {
         let mut bytes = [0; 64 * 1024];
         loop {
-            match self.stream.read(&mut bytes) {
+            match self.tls.read(&mut bytes) {
                 Ok(0) => return,
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => panic!("it was not dropped"),
@@ -141,10 +154,12 @@ impl Link {
     /// Cuts the connection, as a crash would.
     pub(crate) fn cut(self) {
         // It fails only if it has ended already.
-        let _ended = self.stream.shutdown(Shutdown::Both);
+        let _ended = self.socket.shutdown(Shutdown::Both);
     }
 }
 
-fn hello(role: Role, device: DeviceId) -> Vec<u8> {
-    [&PROTOCOL[..], &[role as u8], &device.0].concat()
+fn prepare(socket: &TcpStream) {
+    socket.set_nodelay(true).unwrap();
+    socket.set_read_timeout(Some(DEADLINE)).unwrap();
+    socket.set_write_timeout(Some(DEADLINE)).unwrap();
 }

@@ -23,6 +23,8 @@ pub(crate) struct World {
 pub(crate) struct Tracker {
     pub(crate) process: Process,
     pub(crate) address: SocketAddr,
+    /// What it prints of its key.
+    pub(crate) fingerprint: String,
     list: PathBuf,
     data: PathBuf,
 }
@@ -41,6 +43,13 @@ impl World {
 
     pub(crate) fn home(&self, name: &str) -> Home {
         Home::new(name, &self.folder.path().join(name), &self.tracker.list)
+    }
+
+    /// A home whose list of trackers is this one.
+    pub(crate) fn home_with(&self, name: &str, list: &str) -> Home {
+        let path = self.folder.path().join(format!("trackers-of-{name}.txt"));
+        std::fs::write(&path, list).unwrap();
+        Home { trackers: path, ..self.home(name) }
     }
 
     /// A client at which nobody is logged in.
@@ -84,13 +93,13 @@ impl Tracker {
             let address = free_address();
             std::fs::write(&list, format!("{address}\n")).unwrap();
             let process = run(&list, &data);
-            let listens = process.try_line(0, |line| line.contains("listens on"));
-            let tracker = Tracker { process, address, list: list.clone(), data: data.clone() };
-            if listens.is_ok() {
-                return tracker;
+            if process.try_line(0, |line| line.contains("listens on")).is_ok() {
+                let fingerprint = fingerprint(&process);
+                std::fs::write(&list, format!("{address} {fingerprint}\n")).unwrap();
+                return Tracker { process, address, fingerprint, list, data };
             }
             // Somebody may have been faster to take the port; anything else is a failure.
-            let why = tracker.process.transcript();
+            let why = process.transcript();
             assert!(why.contains("end the process that uses the port"), "no tracker: {why}");
         }
     }
@@ -106,11 +115,26 @@ impl Tracker {
         self.process.exit_code()
     }
 
+    /// Starts again with another key, as somebody else in its place would, or its operator after a loss.
+    pub(crate) fn change_key(&mut self) {
+        self.terminate();
+        std::fs::remove_file(self.data.join("tracker.key")).unwrap();
+        self.restart();
+        self.fingerprint = fingerprint(&self.process);
+    }
+
     /// Starts again, with the same data.
     pub(crate) fn restart(&mut self) {
         self.process = run(&self.list, &self.data);
         self.process.wait_line("the tracker is back", 0, |line| line.contains("listens on"));
     }
+}
+
+/// What a tracker that listens has printed of its key.
+fn fingerprint(tracker: &Process) -> String {
+    let text = tracker.transcript();
+    let line = text.lines().find(|line| line.contains(" has the fingerprint ")).expect("it prints one");
+    line.rsplit(' ').next().unwrap().to_owned()
 }
 
 fn run(list: &Path, data: &Path) -> Process {

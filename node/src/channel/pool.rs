@@ -1,0 +1,66 @@
+//! Memory for records on their way: taken for as long as bytes are in it, so that an idle connection has none.
+//!
+//! Invariant: a buffer is in one pair of hands at a time, and at most [`IDLE_MAX`] idle ones are kept.
+
+use std::ops::{Deref, DerefMut};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Idle buffers that a pool keeps: as many as connections are likely to be busy in the same moment.
+const IDLE_MAX: usize = 8;
+
+/// Buffers of one length. How many are out is bounded by the connections that take them, two each.
+#[derive(Clone, Debug)]
+pub(super) struct Pool(Arc<Shelf>);
+
+#[derive(Debug)]
+struct Shelf {
+    len: usize,
+    idle: Mutex<Vec<Box<[u8]>>>,
+}
+
+impl Pool {
+    pub(super) fn new(len: usize) -> Pool {
+        Pool(Arc::new(Shelf { len, idle: Mutex::default() }))
+    }
+
+    /// A buffer with anything in it.
+    pub(super) fn take(&self) -> Buffer {
+        let idle = self.0.idle().pop();
+        Buffer { bytes: idle.unwrap_or_else(|| vec![0; self.0.len].into()), shelf: Arc::clone(&self.0) }
+    }
+}
+
+impl Shelf {
+    fn idle(&self) -> MutexGuard<'_, Vec<Box<[u8]>>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A buffer, which goes back to its pool when dropped.
+#[derive(Debug)]
+pub(super) struct Buffer {
+    bytes: Box<[u8]>,
+    shelf: Arc<Shelf>,
+}
+
+impl Deref for Buffer {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl DerefMut for Buffer {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        &mut self.bytes
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        let mut idle = self.shelf.idle();
+        if idle.len() < IDLE_MAX {
+            idle.push(std::mem::take(&mut self.bytes));
+        }
+    }
+}
