@@ -46,7 +46,7 @@ impl Peer {
         }
     }
 
-    /// The neighbour to ask for the next slot, by the chosen strategy; one that sent a bad piece only if nobody else can help.
+    /// The neighbour to ask for the next slot, by the chosen strategy; one that sent a bad piece only if no other holds what is wanted.
     fn next_uploader(&mut self, id: FileId, share: usize, now: Time) -> Option<LinkId> {
         let file = self.files.get(id)?;
         let download = file.download()?;
@@ -56,13 +56,16 @@ impl Peer {
             return None;
         }
         let (links, bad, rng) = (&self.links, &self.bad_pieces, &mut self.peer_rng);
+        let is_bad = |id: &LinkId| links.get(*id).is_some_and(|link| bad.contains_key(&link.device));
+        let bad_will_do =
+            bad.is_empty() || !file.neighbours.iter().any(|(id, n)| n.useful > 0 && !is_bad(id));
         let strategy = self.config.strategy;
         file.neighbours
             .iter()
             .filter_map(|(id, neighbour)| {
                 let link = links.get(*id).filter(|link| can_ask(neighbour, link, now))?;
                 let rank = rank(strategy, neighbour, link);
-                Some(((bad.contains_key(&link.device), rank, rng.random::<u32>()), *id))
+                (bad_will_do || !is_bad(id)).then(|| ((rank, rng.random::<u32>()), *id))
             })
             .min()
             .map(|(_, link)| link)
@@ -208,8 +211,12 @@ fn needs_a_copy(flight: &Flight) -> bool {
 }
 
 fn can_ask(neighbour: &Neighbour, link: &Link, now: Time) -> bool {
-    let fast = link.piece_time.get().is_some_and(|time| time <= FAST_PIECE);
-    let depth = if fast { OUTSTANDING_PER_LINK } else { OUTSTANDING_SLOW };
+    let depth = match link.piece_time.get() {
+        // Who never gave anything gets one try at a time.
+        None => 1,
+        Some(time) if time <= FAST_PIECE => OUTSTANDING_PER_LINK,
+        Some(_) => OUTSTANDING_SLOW,
+    };
     neighbour.useful > 0
         && !neighbour.fruitless
         && !neighbour.withdrawing
