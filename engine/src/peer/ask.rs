@@ -60,6 +60,10 @@ impl Peer {
         file.neighbours
             .iter()
             .filter_map(|(id, neighbour)| {
+                // Most have no place for us: they are passed over before their link is looked up.
+                if !is_open(neighbour) {
+                    return None;
+                }
                 let link = links.get(*id).filter(|link| can_ask(neighbour, link, now))?;
                 let rank = rank(strategy, neighbour, link);
                 Some(((bad.contains_key(&link.device), rank, rng.random::<u32>()), *id))
@@ -207,15 +211,15 @@ fn needs_a_copy(flight: &Flight) -> bool {
     !flight.verified && flight.arrived == 0 && flight.sources.len() < END_GAME_COPIES
 }
 
+/// Whether a neighbour has something for us, and perhaps a place.
+const fn is_open(neighbour: &Neighbour) -> bool {
+    neighbour.useful > 0 && !neighbour.fruitless && !neighbour.withdrawing && !neighbour.busy
+}
+
 fn can_ask(neighbour: &Neighbour, link: &Link, now: Time) -> bool {
     let fast = link.piece_time.get().is_some_and(|time| time <= FAST_PIECE);
     let depth = if fast { OUTSTANDING_PER_LINK } else { OUTSTANDING_SLOW };
-    neighbour.useful > 0
-        && !neighbour.fruitless
-        && !neighbour.withdrawing
-        && !neighbour.busy
-        && link.rests_until <= now
-        && neighbour.outstanding() < depth
+    link.rests_until <= now && neighbour.outstanding() < depth
 }
 
 /// What a strategy orders uploaders by: the least is asked.
