@@ -55,6 +55,11 @@ impl<K, V> Table<K, V> {
         self.0.iter_mut().map(|(_, value)| value)
     }
 
+    /// All values, in the order of their keys.
+    pub fn into_values(self) -> impl DoubleEndedIterator<Item = V> {
+        self.0.into_iter().map(|(_, value)| value)
+    }
+
     /// Keeps the entries for which `keep` is true.
     pub fn retain(&mut self, mut keep: impl FnMut(&K, &mut V) -> bool) {
         self.0.retain_mut(|(key, value)| keep(key, value));
@@ -68,11 +73,7 @@ impl<K, V> Table<K, V> {
 
 impl<K: Ord, V> Table<K, V> {
     fn find(&self, key: &K) -> Result<usize, usize> {
-        // Keys are mostly numbers that grow, so what is new comes last.
-        match self.0.last() {
-            Some((last, _)) if last < key => Err(self.0.len()),
-            _ => self.0.binary_search_by(|(other, _)| other.cmp(key)),
-        }
+        self.0.binary_search_by(|(other, _)| other.cmp(key))
     }
 
     /// The value of `key`.

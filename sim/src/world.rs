@@ -193,7 +193,7 @@ impl World {
                 };
                 client.exited = false;
                 client.user = None;
-                client.machine = Some(Box::new(Peer::new(config, seed)));
+                client.machine = Some(Peer::new(config, seed));
             }
             Kind::Tracker(tracker) => {
                 // The salts of strangers last, so the tracker's seed does.

@@ -63,9 +63,13 @@ impl Peer {
         file.neighbours
             .iter()
             .filter_map(|(id, neighbour)| {
+                // Most have no place for us: they are passed over before their link is looked up.
+                if !is_open(neighbour) || (!bad_will_do && is_bad(id)) {
+                    return None;
+                }
                 let link = links.get(*id).filter(|link| can_ask(neighbour, link, now))?;
                 let rank = rank(strategy, neighbour, link);
-                (bad_will_do || !is_bad(id)).then(|| ((rank, rng.random::<u32>()), *id))
+                Some(((rank, rng.random::<u32>()), *id))
             })
             .min()
             .map(|(_, link)| link)
@@ -210,6 +214,11 @@ fn needs_a_copy(flight: &Flight) -> bool {
     !flight.verified && flight.arrived == 0 && flight.sources.len() < END_GAME_COPIES
 }
 
+/// Whether a neighbour has something for us, and perhaps a place.
+const fn is_open(neighbour: &Neighbour) -> bool {
+    neighbour.useful > 0 && !neighbour.fruitless && !neighbour.withdrawing && !neighbour.busy
+}
+
 fn can_ask(neighbour: &Neighbour, link: &Link, now: Time) -> bool {
     let depth = match link.piece_time.get() {
         // Who never gave anything gets one try at a time.
@@ -217,12 +226,7 @@ fn can_ask(neighbour: &Neighbour, link: &Link, now: Time) -> bool {
         Some(time) if time <= FAST_PIECE => OUTSTANDING_PER_LINK,
         Some(_) => OUTSTANDING_SLOW,
     };
-    neighbour.useful > 0
-        && !neighbour.fruitless
-        && !neighbour.withdrawing
-        && !neighbour.busy
-        && link.rests_until <= now
-        && neighbour.outstanding() < depth
+    link.rests_until <= now && neighbour.outstanding() < depth
 }
 
 /// What a strategy orders uploaders by: the least is asked.

@@ -18,7 +18,7 @@ impl Peer {
     }
 
     pub(super) fn note_member(&mut self, group: &GroupName, device: DeviceId, user: UserName) {
-        let known: usize = self.members.values().map(alloc::collections::BTreeMap::len).sum();
+        let known: usize = self.members.values().map(crate::table::Table::len).sum();
         if known >= DEVICES_REMEMBERED_MAX {
             // Those with an open file stay; the rest are asked about again when they come.
             let linked = &self.links.by_device;

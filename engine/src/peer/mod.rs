@@ -37,6 +37,7 @@ use crate::id::{CommandId, DeviceId, DialId, FileId, JobId, LinkId, Slot};
 use crate::limits::{IDLE, LINK_CREDIT, SLOTS, SWEEP};
 use crate::name::{GroupName, Place, UserName};
 use crate::seed::{Choice, Purpose as Stream, Seed};
+use crate::table::Table;
 use crate::time::{Span, Time};
 use crate::violation::Violation;
 use crate::wire::peer::PeerMessage;
@@ -80,10 +81,12 @@ pub struct Peer {
     /// Places whose files are being closed, and downloads that wait for that.
     closing: Vec<Place>,
     after_closing: Vec<Wanted>,
+    /// When neighbours may be told of new pieces again.
+    news_at: Time,
     /// Files of which the tracker must hear soon.
     to_announce: Vec<FileId>,
     /// Devices that the tracker called a member's, by group.
-    members: BTreeMap<GroupName, BTreeMap<DeviceId, UserName>>,
+    members: BTreeMap<GroupName, Table<DeviceId, UserName>>,
     links: Links,
     dials: BTreeMap<DialId, DeviceId>,
     last_dial: u32,
@@ -123,6 +126,7 @@ impl Peer {
             opening: 0,
             closing: Vec::new(),
             after_closing: Vec::new(),
+            news_at: Time::default(),
             to_announce: Vec::new(),
             members: BTreeMap::new(),
             links: Links::default(),
@@ -294,6 +298,7 @@ impl Peer {
     fn message(&mut self, link: LinkId, message: PeerMessage, turn: &mut Turn<'_>) {
         let Some(there) = self.links.get_mut(link) else { return };
         there.heard = turn.now;
+        let ours = about(&message).and_then(|theirs| there.files.get(&theirs).copied());
         match message {
             PeerMessage::Open(open) => self.opened(link, *open, turn),
             PeerMessage::Decline { file } => self.declined(link, file),
@@ -308,14 +313,18 @@ impl Peer {
                     self.part(link, ours, turn);
                 }
             }
-            other => self.about_file(link, other, turn),
+            other => self.about_file(link, ours, other, turn),
         }
     }
 
     /// A message about a file that the remote opened. What crossed our closing of it is let pass.
-    fn about_file(&mut self, link: LinkId, message: PeerMessage, turn: &mut Turn<'_>) {
-        let theirs = about(&message);
-        let ours = theirs.and_then(|theirs| self.links.get(link)?.files.get(&theirs).copied());
+    fn about_file(
+        &mut self,
+        link: LinkId,
+        ours: Option<Option<FileId>>,
+        message: PeerMessage,
+        turn: &mut Turn<'_>,
+    ) {
         let id = match ours {
             Some(Some(id)) => id,
             Some(None) => return,
@@ -409,7 +418,9 @@ const fn moves(input: &Input) -> (bool, bool) {
         Input::Sent { .. } => (false, false),
         Input::Message { message, .. } => match message {
             M::Ping | M::Pong | M::Decline { .. } | M::GetHashes { .. } | M::Queued { .. } => (false, false),
-            M::Ask { .. } | M::Request { .. } | M::Return { .. } | M::Withdraw { .. } => (true, false),
+            M::Ask { .. } | M::Request { .. } | M::Return { .. } | M::Withdraw { .. } | M::Pass { .. } => {
+                (true, false)
+            }
             M::Have { .. } | M::Whole { .. } | M::Bits { .. } | M::Hashes { .. } | M::Grant { .. } => {
                 (false, true)
             }

@@ -7,7 +7,7 @@ use core::net::SocketAddr;
 use rand::RngExt as _;
 
 use super::alarm::Alarm;
-use super::file::{Key, Neighbour};
+use super::file::{File, Key, Neighbour};
 use super::io::{Action, Role};
 use super::link::Link;
 use super::turn::Turn;
@@ -56,30 +56,35 @@ impl Peer {
             file.swarm = Some((seeders, leechers, turn.now));
         }
         for peer in peers {
-            if peer.device == self.config.device {
-                continue;
+            if peer.device != self.config.device
+                && self.note_candidate(id, peer.device, peer.address.0, turn.now)
+            {
+                self.note_member(&key.0, peer.device, peer.user);
             }
-            self.note_member(&key.0, peer.device, peer.user);
-            self.note_candidate(id, peer.device, peer.address.0, turn.now);
         }
         self.dial_peers(turn);
         self.consider_leaving(turn);
     }
 
-    /// Remembers somebody who takes part in a file. One who could not be reached lately makes room for one who perhaps can.
-    fn note_candidate(&mut self, id: FileId, device: DeviceId, address: SocketAddr, now: Time) {
-        let (redial, links) = (&self.redial, &self.links);
-        let Some(file) = self.files.get_mut(id) else { return };
+    /// Remembers somebody who takes part in a file, and says whether it is of use to know that device. One who could not be reached lately makes
+    /// room for one who perhaps can; nobody is remembered in vain, where there are neighbours enough.
+    fn note_candidate(&mut self, id: FileId, device: DeviceId, address: SocketAddr, now: Time) -> bool {
+        let (redial, links, wanted) = (&self.redial, &self.links, self.config.neighbours);
+        let Some(file) = self.files.get_mut(id) else { return false };
         let here = links.by_device.get(&device);
         if here.is_some_and(|link| file.neighbours.contains_key(link) || file.knocked.contains(link)) {
-            return;
+            return true;
         }
-        if file.candidates.len() >= CANDIDATES_MAX {
+        if file.neighbours.len() >= wanted {
+            return false;
+        }
+        if file.candidates.len() >= CANDIDATES_MAX.min(wanted * 2) {
             let rests = |device: &DeviceId| redial.get(device).is_some_and(|until| *until > now);
-            let Some(gone) = file.candidates.keys().copied().find(rests) else { return };
+            let Some(gone) = file.candidates.keys().copied().find(rests) else { return false };
             file.candidates.remove(&gone);
         }
         file.candidates.insert(device, address);
+        true
     }
 
     /// Opens files on the links there are to candidates; as many as fit, since a link takes no more than its credit.
@@ -98,12 +103,17 @@ impl Peer {
 
     /// Finds neighbours for files that have too few: opens them on links that there are, and dials.
     pub(super) fn dial_peers(&mut self, turn: &mut Turn<'_>) {
+        let few = |file: &File| file.neighbours.len() < self.config.neighbours;
+        if !self.files.active().any(|(_, file)| few(file)) {
+            return;
+        }
         self.knock_on_links(turn);
         let mut wanted: Vec<(DeviceId, SocketAddr)> = Vec::new();
         let anywhere: usize = self.peer_rng.random_range(0..CANDIDATES_MAX);
         for (_, file) in self.files.active() {
             let coming = file.neighbours.len() + file.knocked.len() + self.dials.len();
-            let room = self.config.neighbours.saturating_sub(coming);
+            // Half are dialled at a time: the other half will dial us.
+            let room = self.config.neighbours.saturating_sub(coming).min(self.config.neighbours.div_ceil(2));
             // Candidates are in order of their devices; begin anywhere, or everybody would dial the same few.
             let first = anywhere % file.candidates.len().max(1);
             let in_turn = file.candidates.iter().skip(first).chain(file.candidates.iter().take(first));
@@ -355,6 +365,7 @@ impl Peer {
     /// Tells neighbours of the pieces that arrived lately, each of those that it lacks. One that holds some of them hears in the end that all
     /// are here; those that hold all of the file need not know.
     pub(super) fn tell_news(&mut self, turn: &mut Turn<'_>) {
+        self.news_at = turn.now + HAVE_DELAY;
         let mut sends = Vec::new();
         for (id, file) in self.files.table.iter_mut().filter(|(_, file)| !file.news.is_empty()) {
             let news = core::mem::take(&mut file.news);
@@ -376,10 +387,14 @@ impl Peer {
         }
     }
 
-    pub(super) fn note_news(&mut self, id: FileId, piece: u32, turn: &Turn<'_>) {
-        if let Some(file) = self.files.get_mut(id) {
-            file.news.push(piece);
-            self.alarms.set(Alarm::Haves, turn.now + HAVE_DELAY);
+    /// A piece is held now: neighbours hear of it at once, unless they heard something just before.
+    pub(super) fn note_news(&mut self, id: FileId, piece: u32, turn: &mut Turn<'_>) {
+        let Some(file) = self.files.get_mut(id) else { return };
+        file.news.push(piece);
+        if self.news_at <= turn.now {
+            self.tell_news(turn);
+        } else {
+            self.alarms.set(Alarm::Haves, self.news_at);
         }
     }
 

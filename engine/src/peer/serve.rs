@@ -3,7 +3,7 @@
 //! Whoever asks for a slot hears at once whether it may wait. A slot is used for one piece, named when it is granted. On a slow
 //! uplink pieces go one after another, since a piece that has arrived can be served on; on a fast one several, to hide the round trips.
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use rand::RngExt as _;
@@ -17,6 +17,7 @@ use super::turn::Turn;
 use crate::id::{FileId, JobId, LinkId};
 use crate::limits::{FAST_PIECE, GRANT_PATIENCE, GRANTS_MAX, SENDS_FAST, SWEEP, UPLOAD_QUEUE_MAX};
 use crate::piece::Extent;
+use crate::table::Table;
 use crate::time::{Span, Time};
 use crate::violation::Violation;
 use crate::wire::peer::PeerMessage;
@@ -33,7 +34,7 @@ pub(super) struct Uploads {
     granted: Vec<Granted>,
     /// Pieces named that are not being sent yet.
     requests: VecDeque<(LinkId, Extent)>,
-    sending: BTreeMap<JobId, Sending>,
+    sending: Table<JobId, Sending>,
     /// Links that were told that the queue is full, and not yet that it has a place for them.
     told_busy: VecDeque<(LinkId, FileId)>,
     /// Places in the queue that are kept for those who were told of them.

@@ -3,7 +3,7 @@
 //! Any tracker will do. When the link to one ends, the next in the list is dialled; the session is restored there with the key
 //! that logged in, and whatever was not answered is asked again under the same number, so that nothing is done twice.
 
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
@@ -21,6 +21,7 @@ use crate::limits::{
 };
 use crate::name::UserName;
 use crate::refusal::Refusal;
+use crate::table::Table;
 use crate::time::{Span, Time};
 use crate::wire::tracker::{Address, Answer, ClientMessage, Request, TrackerMessage};
 
@@ -40,7 +41,7 @@ pub(super) struct Session {
     state: State,
     seq: u64,
     /// Requests not answered, by number.
-    waiting: BTreeMap<u64, Waiting>,
+    waiting: Table<u64, Waiting>,
     /// Who is logged in, as far as this client is concerned.
     pub(super) user: Option<LoggedIn>,
 }
@@ -80,7 +81,7 @@ pub(super) struct LoggedIn {
 }
 
 impl Session {
-    pub(super) const fn new(trackers: Vec<SocketAddr>, first_seq: u64) -> Session {
+    pub(super) fn new(trackers: Vec<SocketAddr>, first_seq: u64) -> Session {
         Session {
             trackers,
             next: 0,
@@ -88,7 +89,7 @@ impl Session {
             distrusted: None,
             state: State::Down,
             seq: first_seq,
-            waiting: BTreeMap::new(),
+            waiting: Table::default(),
             user: None,
         }
     }
