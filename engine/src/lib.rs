@@ -26,6 +26,7 @@ pub mod piece;
 pub mod refusal;
 pub mod seed;
 pub mod table;
+pub mod ticket;
 pub mod time;
 pub mod tracker;
 mod tree;

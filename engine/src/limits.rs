@@ -142,7 +142,13 @@ pub const HANDSHAKE: Span = Span::from_secs(5);
 /// How long one frame may take from its first byte to its last; the shell keeps it. 64 KiB in 15 s is 4.3 KiB/s.
 pub const FRAME: Span = Span::from_secs(15);
 
-/// Openings of files on one link that wait for the tracker's word on the other's membership.
+/// Users that a group's list of the removed holds: 100 x at most 264 bytes = 26,400 bytes, inside a frame.
+pub const REMOVED_MAX: usize = 100;
+
+/// Keys of trackers that a client takes tickets from: those of its list, and what they had before.
+pub const SIGNERS_MAX: usize = 64;
+
+/// Openings of files on one link that wait until both sides have shown their tickets; tickets of a link that are being verified.
 pub const VOUCHES_PER_LINK: usize = 64;
 
 /// Shares that are being looked at side by side after a login.

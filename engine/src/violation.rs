@@ -43,6 +43,8 @@ pub enum Violation {
     FalseHashes,
     /// Pieces that do not match their hashes, too often.
     BadPieces,
+    /// A ticket that is not of its device, or that no tracker signed.
+    FalseTicket,
     /// Said hello twice, or something else before hello.
     BadHello,
 }
@@ -69,6 +71,7 @@ impl fmt::Display for Violation {
             Violation::SlotUnused => "it neither used nor returned an upload slot",
             Violation::FalseHashes => "its piece hashes do not match the catalogue",
             Violation::BadPieces => "it sent bad pieces",
+            Violation::FalseTicket => "its ticket is not its own",
             Violation::BadHello => "its greeting was out of order",
         })
     }

@@ -47,7 +47,9 @@ impl Scene {
         let mut scene = Scene::new();
         scene.world.share(scene.alice, "g", "f", whole());
         scene.world.advance(Span::from_secs(1));
+        let ticket = scene.world.ticket(scene.mallory, scene.link, &group("g"));
         scene.link = scene.world.connect(scene.mallory, scene.alice);
+        scene.world.befriend(scene.mallory, scene.link, ticket);
         scene
     }
 
@@ -148,8 +150,6 @@ fn opened() -> Scene {
     let mut scene = Scene::serving();
     scene.say(open(0));
     scene.await_word("an opening", |m| matches!(m, M::Open(_)));
-    scene.say(open(0));
-    scene.world.advance(Span::from_millis(100));
     scene
 }
 
@@ -184,8 +184,6 @@ fn a_piece_beyond_the_end() {
 #[test]
 fn more_pieces_held_than_there_are() {
     let mut scene = Scene::serving();
-    scene.say(open(0));
-    scene.await_word("an opening", |m| matches!(m, M::Open(_)));
     scene.say(open(FILE + 1));
     scene.expect(Violation::NoSuchPiece);
 }

@@ -7,10 +7,12 @@ use std::fmt;
 use std::io::{self, Read as _};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der};
-use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
+use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
 use engine::id::DeviceId;
+use engine::ticket::{Signature, UnixTime};
 use rustls::crypto::aws_lc_rs::sign::any_eddsa_type;
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use rustls::sign::CertifiedKey;
@@ -116,11 +118,11 @@ impl Identity {
         self.device
     }
 
-    /// Signs a message.
+    /// Signs a statement.
     #[must_use]
-    pub fn sign(&self, message: &[u8]) -> [u8; 64] {
-        let mut signature = [0; 64];
-        signature.copy_from_slice(self.pair.sign(message).as_ref());
+    pub fn sign(&self, statement: &[u8]) -> Signature {
+        let mut signature = Signature([0; 64]);
+        signature.0.copy_from_slice(self.pair.sign(statement).as_ref());
         signature
     }
 
@@ -128,6 +130,12 @@ impl Identity {
     pub(crate) fn certified(&self) -> Arc<CertifiedKey> {
         Arc::clone(&self.certified)
     }
+}
+
+/// Whether a signature of a statement is that device's.
+#[must_use]
+pub fn verify(signer: DeviceId, statement: &[u8], signature: &Signature) -> bool {
+    UnparsedPublicKey::new(&ED25519, signer.0).verify(statement, &signature.0).is_ok()
 }
 
 /// What the file holds; none if it is not there.
@@ -149,6 +157,12 @@ fn spki(device: DeviceId) -> [u8; 44] {
 /// The device whose public key, in its standard form, `bytes` are.
 pub(crate) fn device_of_spki(bytes: &[u8]) -> Option<DeviceId> {
     bytes.strip_prefix(&SPKI_HEAD)?.try_into().ok().map(DeviceId)
+}
+
+/// What the wall clock shows. One that was set to before 1970 shows that.
+#[must_use]
+pub fn wall_clock() -> UnixTime {
+    UnixTime(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()))
 }
 
 /// The device of that fingerprint: 64 hexadecimal digits.
@@ -203,6 +217,19 @@ mod tests {
         for text in ["", "12", &"g".repeat(64), &"1".repeat(63), &"1".repeat(65), &"é".repeat(32)] {
             assert_eq!(parse_fingerprint(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn a_signature_is_good_for_its_statement_and_its_signer_alone() {
+        let (one, other) = (Identity::from_seed([3; 32]), Identity::from_seed([4; 32]));
+        let signature = one.sign(b"statement");
+        assert!(verify(one.device(), b"statement", &signature));
+        assert!(!verify(one.device(), b"statemenT", &signature));
+        assert!(!verify(other.device(), b"statement", &signature));
+        let mut changed = signature;
+        changed.0[40] ^= 1;
+        assert!(!verify(one.device(), b"statement", &changed));
+        assert!(!verify(DeviceId([0xff; 32]), b"statement", &signature), "no point of the curve");
     }
 
     #[test]

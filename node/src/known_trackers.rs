@@ -53,6 +53,12 @@ impl KnownTrackers {
             .or_else(|| self.remembered.lock().unwrap_or_else(PoisonError::into_inner).get(&tracker).copied())
     }
 
+    /// The keys of the trackers of this list, as far as they are known: what they sign counts.
+    #[must_use]
+    pub fn signers(&self, trackers: &[Tracker]) -> Vec<DeviceId> {
+        trackers.iter().filter_map(|tracker| self.expected(tracker.address)).collect()
+    }
+
     /// Remembers the key of a tracker that none was known of; says whether it is new. Waits for the disk.
     ///
     /// # Errors

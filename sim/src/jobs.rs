@@ -14,6 +14,7 @@ use crate::checks::Sabotage;
 use crate::content::{Bytes, Whole};
 use crate::network::{NodeId, Packet};
 use crate::node::{Kind, Lane};
+use crate::notary;
 use crate::scenario::FaultKind;
 use crate::world::{Event, TRACKER, World};
 
@@ -162,6 +163,7 @@ impl World {
                 places.insert(*file, place.clone());
                 (Some(Lane::File(place.clone())), costs.sync)
             }
+            PeerWork::Verify { .. } => (None, notary::TOOK),
             PeerWork::Hash { .. } => (None, costs.hash),
             PeerWork::Write { extent, .. } => (of(extent.file), costs.write),
             PeerWork::Sync { file } | PeerWork::Finish { file } | PeerWork::CloseFile { file } => {
@@ -215,6 +217,9 @@ impl World {
             PeerWork::OpenPart { file, place, size, hashes, resume } => {
                 disk.open_part(file, place, (size, hashes), resume, digests)
             }
+            PeerWork::Verify { signer, statement, signature } => {
+                Outcome::Verified(notary::sign(signer, &statement) == *signature)
+            }
             PeerWork::Hash { slot, size, .. } => {
                 let bytes = *client.slots.get(&slot).expect("a slot is hashed when it is full");
                 Outcome::Hashed(self.digest_of(id, &bytes, size))
@@ -246,15 +251,25 @@ impl World {
             TrackerAction::Close { link, violation } => self.close(TRACKER, link, violation),
             TrackerAction::Start { job, work } => {
                 self.nodes[TRACKER.0].jobs.insert(job, ());
-                let took = self.on_slow_disk(TRACKER, self.costs.sync);
-                self.start_work(TRACKER, job, Work::Store(work), Some(Lane::Store), took);
+                let (lane, took) = match &work {
+                    StoreWork::Sign(_) => (None, notary::TOOK),
+                    StoreWork::Append { .. } | StoreWork::Snapshot { .. } => {
+                        (Some(Lane::Store), self.on_slow_disk(TRACKER, self.costs.sync))
+                    }
+                };
+                self.start_work(TRACKER, job, Work::Store(work), lane, took);
             }
         }
     }
 
     fn do_store(&mut self, work: StoreWork) -> StoreOutcome {
         let forgets = self.is_broken(Sabotage::ForgetsChanges);
+        let signer = self.nodes[TRACKER.0].device;
         let Kind::Tracker(tracker) = &mut self.nodes[TRACKER.0].kind else { unreachable!("it is the first") };
+        if let StoreWork::Sign(statements) = &work {
+            let signatures = statements.iter().map(|statement| notary::sign(signer, statement)).collect();
+            return StoreOutcome::Signed(signer, signatures);
+        }
         if tracker.disk_full {
             return StoreOutcome::DiskFull;
         }
@@ -265,6 +280,7 @@ impl World {
                 tracker.store.entries.retain(|(entry, _)| *entry > index);
                 tracker.store.snapshot = Some((index, registry));
             }
+            StoreWork::Sign(_) => unreachable!("signing needs no disk"),
         }
         StoreOutcome::Durable
     }

@@ -18,6 +18,7 @@ pub mod measure;
 pub mod narrate;
 mod network;
 mod node;
+mod notary;
 pub mod prose;
 mod queue;
 pub mod run;

@@ -145,7 +145,7 @@ impl World {
     fn falls_silent(&mut self, from: NodeId, packet: &Packet) -> bool {
         let Kind::Client(client) = &self.nodes[from.0].kind else { return false };
         let silent = client.behaviour == Behaviour::Silent
-            && matches!(packet, Packet::Peer(message) if !matches!(message, PeerMessage::Open(_) | PeerMessage::Bits { .. }));
+            && matches!(packet, Packet::Peer(message) if !is_introduction(message));
         if silent {
             self.faults.fire(Behaviour::Silent.name());
         }
@@ -427,7 +427,16 @@ impl World {
 
 fn is_expulsion(packet: &Packet) -> bool {
     use TrackerMessage as M;
-    matches!(packet, Packet::Tracker(M::Expelled { .. } | M::Notice(_) | M::NotListed { .. }))
+    matches!(
+        packet,
+        Packet::Tracker(M::Expelled { .. } | M::Expulsions(_) | M::Notice(_) | M::NotListed { .. })
+    )
+}
+
+/// What one says who says no more than that it is there.
+const fn is_introduction(message: &PeerMessage) -> bool {
+    use PeerMessage as M;
+    matches!(message, M::Show(_) | M::Seen { .. } | M::Open(_) | M::Bits { .. })
 }
 
 /// Notes what a message says about groups and logins, for the checkers.

@@ -8,11 +8,12 @@ use engine::name::{FileName, GroupName, Place, UserName};
 use engine::peer::command::{Command, DownloadRow, DownloadState, News, Reply};
 use engine::peer::strategy::Strategy;
 use engine::piece::{PIECE_LEN, Size};
+use engine::ticket::Ticket;
 use engine::time::{Span, Time};
 use engine::tracker::registry::Registry;
 use engine::violation::Violation;
 use engine::wire::peer::PeerMessage;
-use engine::wire::tracker::{ClientMessage, Request};
+use engine::wire::tracker::{Answer as Answered, ClientMessage, Request, TrackerMessage};
 
 use crate::content::{ContentId, Whole};
 use crate::crowd::password_of;
@@ -474,6 +475,43 @@ impl World {
         let seq = node.seq;
         self.say_to_tracker(puppet, link, ClientMessage::Request { seq, request: Box::new(request) });
         seq
+    }
+
+    /// A puppet asks its tracker for a ticket of a group, and gets it.
+    ///
+    /// # Panics
+    /// If it does not get one: it is no member, or not logged in.
+    pub fn ticket(&mut self, puppet: NodeId, tracker: LinkId, group: &GroupName) -> Ticket {
+        let asked = self.ask(puppet, tracker, Request::Ticket { group: group.clone() });
+        let came = |world: &World| {
+            world.said(puppet, tracker).find_map(|packet| match packet {
+                Packet::Tracker(TrackerMessage::Answer { seq, answer: Ok(answer) }) if *seq == asked => {
+                    match &**answer {
+                        Answered::Ticket { ticket, .. } => Some((**ticket).clone()),
+                        _ => None,
+                    }
+                }
+                _ => None,
+            })
+        };
+        self.until("a ticket", |world| came(world).is_some());
+        came(self).expect("it is there")
+    }
+
+    /// A puppet shows its ticket to a peer, which shows its own; both have seen that the other is a member.
+    pub fn befriend(&mut self, puppet: NodeId, link: LinkId, ticket: Ticket) {
+        let group = ticket.body.group.clone();
+        self.say(puppet, link, PeerMessage::Show(Box::new(ticket)));
+        self.until("the other's ticket", |world| {
+            let heard = |like: fn(&PeerMessage) -> bool| {
+                world
+                    .said(puppet, link)
+                    .any(|packet| matches!(packet, Packet::Peer(message) if like(message)))
+            };
+            heard(|message| matches!(message, PeerMessage::Show(_)))
+                && heard(|message| matches!(message, PeerMessage::Seen { .. }))
+        });
+        self.say(puppet, link, PeerMessage::Seen { group });
     }
 
     /// A puppet sends a piece of a file, in the recipient's number.

@@ -187,6 +187,7 @@ impl World {
                     device: node.device,
                     listen: node.address,
                     trackers,
+                    signers: Vec::new(),
                     strategy: client.strategy,
                     neighbours: self.neighbours,
                     first_seq: u64::from(node.life) << 32,
@@ -205,6 +206,12 @@ impl World {
         }
         if id == TRACKER {
             self.check_tracker_birth();
+        }
+        let wall = crate::notary::wall(self.now);
+        match &self.nodes[id.0].kind {
+            Kind::Client(_) => self.give_peer(id, PeerInput::Clock(wall)),
+            Kind::Tracker(_) => self.give_tracker(TrackerInput::Clock(wall)),
+            Kind::Puppet(_) => {}
         }
         self.arm(id);
     }

@@ -5,6 +5,7 @@ use engine::limits::NAME_LEN_MAX;
 use engine::name::{FileName, GroupName, UserName};
 use engine::piece::{Content, Size};
 use engine::refusal::{DiskError, Refusal, Table};
+use engine::ticket::{Expulsions, Membership, Removals, Signature, Signed, Ticket, UnixTime};
 use engine::wire::codec::encode;
 use engine::wire::frame::{self, DataHead, Head, Kind};
 use engine::wire::list::List;
@@ -81,6 +82,20 @@ fn content() -> Content {
     Content { size, checksum: Blake3([1; 32]), hashes: Blake3([2; 32]) }
 }
 
+fn ticket() -> Box<Ticket> {
+    let (from, until) = (UnixTime(1_800_000_000), UnixTime(1_800_086_400));
+    let body =
+        Membership { group: group(), user: user(), device: DeviceId([3; 32]), epoch: 70_000, from, until };
+    Box::new(Signed { body, signer: DeviceId([7; 32]), signature: Signature([8; 64]) })
+}
+
+fn expulsions() -> Box<Signed<Expulsions>> {
+    let mut removals = Removals::of_new_group(3);
+    removals.add(&user(), 70_000);
+    let body = Expulsions { group: group(), removals };
+    Box::new(Signed { body, signer: DeviceId([7; 32]), signature: Signature([8; 64]) })
+}
+
 fn peer() -> PeerInfo {
     let address = Address(([192, 0, 2, 1], 9_001).into());
     PeerInfo { device: DeviceId([3; 32]), user: user(), address, held: 2 }
@@ -100,6 +115,9 @@ fn peer_messages() -> Vec<Seed> {
         ("peer_queued", PeerMessage::Queued { file: file_id, queue: 2 }),
         ("peer_request", PeerMessage::Request { file: file_id, piece: 2_097_151 }),
         ("peer_bye", PeerMessage::Bye),
+        ("peer_show", PeerMessage::Show(ticket())),
+        ("peer_seen", PeerMessage::Seen { group: group() }),
+        ("peer_expulsions", PeerMessage::Expulsions(expulsions())),
     ];
     messages.into_iter().map(|(name, message)| (name, encode(&message))).collect()
 }
@@ -118,7 +136,7 @@ fn client_messages() -> Vec<Seed> {
         ("client_create_user", request(Request::CreateUser { user: user(), salt, key })),
         ("client_add_file", request(Request::Change(add))),
         ("client_files", request(Request::Files { group: group(), after: Some(file()) })),
-        ("client_vouch", request(Request::Vouch { group: group(), device: DeviceId([3; 32]) })),
+        ("client_ticket", request(Request::Ticket { group: group() })),
         ("client_announce", ClientMessage::Announce(announces)),
     ];
     messages.into_iter().map(|(name, message)| (name, encode(&message))).collect()
@@ -144,6 +162,8 @@ fn tracker_messages() -> Vec<Seed> {
         ("tracker_disk", refuse(Refusal::Disk(DiskError::DiskFull))),
         ("tracker_full", refuse(Refusal::Full(Table::Members))),
         ("tracker_swarm", swarm),
+        ("tracker_ticket", answer(Answer::Ticket { ticket: ticket(), expulsions: expulsions() })),
+        ("tracker_expulsions", TrackerMessage::Expulsions(expulsions())),
         ("tracker_expelled", TrackerMessage::Expelled { group: group(), user: user() }),
     ];
     messages.into_iter().map(|(name, message)| (name, encode(&message))).collect()
@@ -180,6 +200,8 @@ fn tracker_lists() -> Vec<Seed> {
     let text = |text: &str| text.as_bytes().to_vec();
     vec![
         ("one", text("127.0.0.1:7401\n")),
+        ("fingerprint", text(&format!("127.0.0.1:1 {}\n::1 2 {}", "0a".repeat(32), "F0".repeat(32)))),
+        ("fingerprint_short", text(&format!("127.0.0.1:1 {}", "a".repeat(63)))),
         ("forms", text("# trackers\r\n\n10.0.0.1:1 # a\n10.0.0.2 2\n[::1]:3\n::1 4\n[::1] 5")),
         ("scope", text("[fe80::1%2]:7401\n")),
         ("mapped", text("::ffff:10.0.0.1 7\n")),

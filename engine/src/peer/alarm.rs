@@ -15,9 +15,11 @@ pub(super) enum Alarm {
     GrantAhead,
     /// When to say something on quiet links, and end dead ones.
     KeepAlive,
+    /// When a ticket is old, or somebody's has expired.
+    Tickets,
 }
 
-const COUNT: usize = 5;
+const COUNT: usize = 6;
 
 /// The alarms that are set. Setting one that is set keeps the earlier time.
 #[derive(Debug)]

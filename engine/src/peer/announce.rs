@@ -17,6 +17,7 @@ impl Peer {
         if !self.session.is_ready() || self.session.user.is_none() {
             return;
         }
+        self.seek_tickets(ids, turn);
         for page in ids.chunks(ANNOUNCES_PER_MESSAGE) {
             let items: Vec<Announce> =
                 page.iter().filter_map(|id| self.announcement(*id, want_peers)).collect();

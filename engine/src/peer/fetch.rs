@@ -205,8 +205,8 @@ impl Peer {
             fetched.meter.add(turn.now, u64::from(extent.len));
         }
         if let Some(device) = device {
-            let user = self.members.get(&file.key.0).and_then(|devices| devices.get(&device));
-            file.credit_giver(device, user);
+            let member = self.members.get(&file.key.0).and_then(|devices| devices.get(&device));
+            file.credit_giver(device, member.map(|member| &member.user));
         }
         self.note_news(extent.file, extent.piece, turn);
         if checkpoint {

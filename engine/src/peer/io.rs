@@ -11,6 +11,7 @@ use crate::name::{FileName, GroupName, Place, UserName};
 use crate::peer::command::{Command, News, Reply};
 use crate::piece::{Content, Extent, Hashes, PieceDigest, Size};
 use crate::refusal::{DiskError, Refusal};
+use crate::ticket::{Signature, UnixTime};
 use crate::violation::Violation;
 use crate::wire::peer::PeerMessage;
 use crate::wire::tracker::{ClientMessage, TrackerMessage};
@@ -90,6 +91,8 @@ pub enum Input {
         /// What came of it.
         outcome: Outcome,
     },
+    /// What the wall clock shows now: at the start, and whenever it may have gone another way than the time.
+    Clock(UnixTime),
     /// The time of `next_wakeup` came.
     Wake,
 }
@@ -252,6 +255,15 @@ pub enum Work {
         /// Whether this user began the download before: only then may a partial file be there.
         resume: bool,
     },
+    /// Look whether a signature of a statement is this signer's.
+    Verify {
+        /// Whose it should be.
+        signer: DeviceId,
+        /// What was signed.
+        statement: Box<[u8]>,
+        /// The signature.
+        signature: Box<Signature>,
+    },
     /// Hash the piece in a slot.
     Hash {
         /// The buffer.
@@ -307,6 +319,8 @@ pub enum Outcome {
     Recalled(Vec<Entry>),
     /// `OpenPart`: the pieces that are there and verified, with what the journal noted.
     PartOpen(Vec<(u32, ChainingValue)>),
+    /// `Verify`: whether it is.
+    Verified(bool),
     /// `Hash`: the digests.
     Hashed(PieceDigest),
     /// `Finish`: what the complete file is like.
@@ -386,6 +400,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// The trackers, in the order to try them.
     pub trackers: Vec<SocketAddr>,
+    /// Keys of trackers that are known already: their tickets count. At most [`crate::limits::SIGNERS_MAX`].
+    pub signers: Vec<DeviceId>,
     /// The rule by which uploaders are chosen.
     pub strategy: super::strategy::Strategy,
     /// Neighbours that a download seeks; more may come by themselves.

@@ -1,5 +1,6 @@
 //! Jobs under way, and what each was for.
 
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 
 use super::io::{Action, Stamp, Work};
@@ -9,6 +10,7 @@ use crate::limits::JOBS_MAX;
 use crate::name::{FileName, GroupName, Place, UserName};
 use crate::piece::{Content, Extent};
 use crate::table::Table;
+use crate::ticket::{Expulsions, Membership, Signed};
 
 /// What a job was for: what to do with its outcome.
 #[derive(Clone, Debug)]
@@ -45,6 +47,10 @@ pub(super) enum Job {
     Close { place: Place },
     /// A piece for somebody else: see the uploads.
     Send,
+    /// A ticket that the peer on a link has shown.
+    Ticket { link: LinkId, membership: Box<Membership> },
+    /// Who ceased to be a member, as the peer on a link says.
+    Expulsions { link: LinkId, expulsions: Box<Signed<Expulsions>> },
 }
 
 /// The table of jobs. At most [`JOBS_MAX`] are under way; the others wait their turn, in order. Those are the ends of files, of which a

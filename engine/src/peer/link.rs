@@ -24,8 +24,12 @@ pub(super) struct Link {
     pub(super) heard: Time,
     /// The remote's numbers for files, and ours; none for a file that this side closed or declined.
     pub(super) files: Table<FileId, Option<FileId>>,
-    /// Files that the remote opened and we declined, to be opened by us if the tracker calls its device a member's.
-    pub(super) unvouched: Vec<(GroupName, FileId)>,
+    /// Files to be opened when both sides have shown that they are members.
+    pub(super) waiting: Vec<(GroupName, FileId)>,
+    /// Groups of which our ticket was shown; whether the remote has seen that it is good.
+    pub(super) shown: Table<GroupName, bool>,
+    /// What it has shown and is being verified.
+    pub(super) verifying: usize,
     /// Files that we opened and closed before the remote answered the opening.
     pub(super) unanswered: Vec<(FileId, Key)>,
     /// How long the remote takes for a piece.
@@ -53,7 +57,9 @@ impl Link {
             credit: LINK_CREDIT,
             heard: now,
             files: Table::default(),
-            unvouched: Vec::new(),
+            waiting: Vec::new(),
+            shown: Table::default(),
+            verifying: 0,
             unanswered: Vec::new(),
             piece_time: Smooth::default(),
             owed: 0,
@@ -110,7 +116,11 @@ impl Links {
         }
         for link in self.table.values() {
             assert!(link.credit <= LINK_CREDIT);
-            assert!(link.unvouched.len() <= VOUCHES_PER_LINK && link.unanswered.len() <= VOUCHES_PER_LINK);
+            assert!(
+                link.waiting.len() <= VOUCHES_PER_LINK
+                    && link.verifying <= VOUCHES_PER_LINK
+                    && link.unanswered.len() <= VOUCHES_PER_LINK
+            );
         }
     }
 }

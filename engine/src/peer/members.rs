@@ -1,88 +1,39 @@
-//! Whose devices are members' of a group, as far as the tracker has said; nothing of a group is said to others.
+//! Whose devices are members' of a group, by the tickets that they have shown; nothing of a group is said to others.
 
 use alloc::vec::Vec;
 
 use super::Peer;
 use super::command::Failure;
-use super::purpose::Purpose;
 use super::turn::Turn;
-use crate::id::{DeviceId, FileId, LinkId};
-use crate::limits::{DEVICES_REMEMBERED_MAX, VOUCHES_PER_LINK};
+use crate::id::{DeviceId, FileId};
+use crate::limits::DEVICES_REMEMBERED_MAX;
 use crate::name::{GroupName, UserName};
-use crate::wire::tracker::Request;
+use crate::ticket::UnixTime;
+
+/// What a ticket said of a device.
+#[derive(Clone, Debug)]
+pub(super) struct Member {
+    pub(super) user: UserName,
+    pub(super) epoch: u64,
+    pub(super) until: UnixTime,
+}
 
 impl Peer {
-    /// Who is a member's device, as far as the tracker has said.
-    pub(super) fn member(&self, group: &GroupName, device: &DeviceId) -> Option<&UserName> {
+    /// Whose device it is, if it has shown to be a member's.
+    pub(super) fn member(&self, group: &GroupName, device: &DeviceId) -> Option<&Member> {
         self.members.get(group)?.get(device)
     }
 
-    pub(super) fn note_member(&mut self, group: &GroupName, device: DeviceId, user: UserName) {
+    pub(super) fn note_member(&mut self, group: &GroupName, device: DeviceId, member: Member) {
         let known: usize = self.members.values().map(crate::table::Table::len).sum();
         if known >= DEVICES_REMEMBERED_MAX {
-            // Those with an open file stay; the rest are asked about again when they come.
+            // Those with a link stay; the rest show their tickets again when they come.
             let linked = &self.links.by_device;
             self.members
                 .values_mut()
                 .for_each(|devices| devices.retain(|device, _| linked.contains_key(device)));
         }
-        self.members.entry(group.clone()).or_default().insert(device, user);
-    }
-
-    pub(super) fn seek_voucher(
-        &mut self,
-        link: LinkId,
-        device: DeviceId,
-        (group, id): (GroupName, FileId),
-        turn: &mut Turn<'_>,
-    ) {
-        let Some(there) = self.links.get_mut(link) else { return };
-        if there.unvouched.len() >= VOUCHES_PER_LINK {
-            return;
-        }
-        let asked = there.unvouched.iter().any(|(other, _)| *other == group);
-        there.unvouched.push((group.clone(), id));
-        if !asked {
-            self.ask(Request::Vouch { group: group.clone(), device }, Purpose::Vouch { group, device }, turn);
-        }
-    }
-
-    /// The tracker said whether a device is a member's.
-    pub(super) fn vouched(
-        &mut self,
-        group: &GroupName,
-        device: DeviceId,
-        user: Option<UserName>,
-        turn: &mut Turn<'_>,
-    ) {
-        let link = self.links.by_device.get(&device).copied();
-        let there = link.and_then(|link| self.links.get_mut(link));
-        let waiting = there.map(|there| core::mem::take(&mut there.unvouched)).unwrap_or_default();
-        let (answered, rest): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|(other, _)| other == group);
-        if let Some(there) = link.and_then(|link| self.links.get_mut(link)) {
-            there.unvouched = rest;
-        }
-        let (Some(link), Some(user)) = (link, user) else { return };
-        self.note_member(group, device, user);
-        for (_, id) in answered {
-            self.knock(link, id, turn);
-        }
-    }
-
-    /// After a time without a tracker: are those we exchange pieces with still members?
-    pub(super) fn vouch_afresh(&mut self, turn: &mut Turn<'_>) {
-        let mut users: Vec<(GroupName, UserName)> = Vec::new();
-        let linked = &self.links.by_device;
-        for (group, devices) in &mut self.members {
-            devices.retain(|device, _| linked.contains_key(device));
-            users.extend(devices.values().map(|user| (group.clone(), user.clone())));
-        }
-        users.sort();
-        users.dedup();
-        for (group, user) in users {
-            let request = Request::VouchAgain { group: group.clone(), user: user.clone() };
-            self.ask(request, Purpose::VouchAgain { group, user }, turn);
-        }
+        self.members.entry(group.clone()).or_default().insert(device, member);
     }
 
     /// Somebody is no longer a member of a group: nothing more of it goes to their devices.
@@ -90,10 +41,20 @@ impl Peer {
         if self.session.user.as_ref().is_some_and(|session| session.user == *user) {
             return self.expelled_ourselves(group, turn);
         }
+        self.drop_members(group, |member| member.user == *user, turn);
+    }
+
+    /// Ends what there is of a group with those devices that are no longer a member's.
+    pub(super) fn drop_members(
+        &mut self,
+        group: &GroupName,
+        gone: impl Fn(&Member) -> bool,
+        turn: &mut Turn<'_>,
+    ) {
         let Some(devices) = self.members.get_mut(group) else { return };
         let theirs: Vec<DeviceId> =
-            devices.iter().filter(|(_, of)| *of == user).map(|(device, _)| *device).collect();
-        devices.retain(|_, of| of != user);
+            devices.iter().filter(|(_, member)| gone(member)).map(|(device, _)| *device).collect();
+        devices.retain(|_, member| !gone(member));
         for device in theirs {
             let link = self.links.by_device.get(&device).copied();
             let files: Vec<FileId> =
@@ -109,8 +70,9 @@ impl Peer {
         }
     }
 
-    fn expelled_ourselves(&mut self, group: &GroupName, turn: &mut Turn<'_>) {
+    pub(super) fn expelled_ourselves(&mut self, group: &GroupName, turn: &mut Turn<'_>) {
         self.members.remove(group);
+        self.papers.drop_own(group);
         let files: Vec<FileId> =
             self.files.table.iter().filter(|(_, f)| f.key.0 == *group).map(|(id, _)| *id).collect();
         for id in files {

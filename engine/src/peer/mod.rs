@@ -1,7 +1,7 @@
 //! The peer machine: a client that fetches files from other peers and serves what it holds.
 //!
 //! Where to look: [`command`] is what a person may ask; `person` is where each command begins. `session` and `purpose` talk to a tracker.
-//! `members` knows to whom something of a group may be said; `announce` tells the tracker of our files; `neighbours` finds peers and opens
+//! `members` knows to whom something of a group may be said, and `tickets` how they have shown it; `announce` tells the tracker of our files; `neighbours` finds peers and opens
 //! files on links. `hashes`, then `ask`, then `fetch` are the way of a piece, and `stall` looks after what takes too long; `picker` and
 //! [`strategy`] say which piece and from whom. `serve` gives pieces to others; `share` is the life of a file; `leaving` ends it all.
 
@@ -27,6 +27,7 @@ mod session;
 mod share;
 mod stall;
 pub mod strategy;
+mod tickets;
 mod turn;
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -35,7 +36,7 @@ use alloc::vec::Vec;
 use crate::bitfield::Bitfield;
 use crate::id::{CommandId, DeviceId, DialId, FileId, JobId, LinkId, Slot};
 use crate::limits::{IDLE, LINK_CREDIT, SLOTS, SWEEP};
-use crate::name::{GroupName, Place, UserName};
+use crate::name::{GroupName, Place};
 use crate::seed::{Choice, Purpose as Stream, Seed};
 use crate::table::Table;
 use crate::time::{Span, Time};
@@ -48,9 +49,11 @@ use io::{Action, Config, Input, Outcome};
 use jobs::{Job, Jobs};
 use leaving::Departure;
 use link::{Link, Links};
+use members::Member;
 use serve::Uploads;
 use session::Session;
 use share::{ToOpen, Wanted};
+use tickets::Papers;
 use turn::Turn;
 
 /// How often something is said on quiet links: three times in the time after which they count as dead.
@@ -85,8 +88,9 @@ pub struct Peer {
     news_at: Time,
     /// Files of which the tracker must hear soon.
     to_announce: Vec<FileId>,
-    /// Devices that the tracker called a member's, by group.
-    members: BTreeMap<GroupName, Table<DeviceId, UserName>>,
+    /// Devices that have shown to be a member's, by group.
+    members: BTreeMap<GroupName, Table<DeviceId, Member>>,
+    papers: Papers,
     links: Links,
     dials: BTreeMap<DialId, DeviceId>,
     last_dial: u32,
@@ -110,6 +114,7 @@ impl Peer {
         alarms.set(Alarm::Tracker, Time::default());
         Peer {
             session: Session::new(config.trackers.clone(), config.first_seq),
+            papers: Papers::new(&config.signers),
             config,
             piece_rng: seed.choice(Stream::Pieces),
             peer_rng: seed.choice(Stream::Peers),
@@ -166,7 +171,10 @@ impl Peer {
             Input::Command { id, command } => self.command(id, command, turn),
             Input::Forget { id } => self.forget(id),
             Input::LinkUp { link, dial, device, from } => match dial {
-                Some(dial) if self.session.is_dial(dial) => self.tracker_up(link, turn),
+                Some(dial) if self.session.is_dial(dial) => {
+                    self.papers.trust(device);
+                    self.tracker_up(link, turn);
+                }
                 Some(dial) => match self.dials.remove(&dial) {
                     Some(expected) => self.peer_up(link, Some(expected), device, from, turn),
                     None => turn.act(Action::Close { link, violation: None }),
@@ -189,6 +197,7 @@ impl Peer {
             Input::Sent { link, messages } => self.refund(link, messages),
             Input::Block { link, extent, slot } => self.arrived(link, extent, slot, turn),
             Input::Done { job, outcome } => self.done(job, outcome, turn),
+            Input::Clock(unix) => self.set_clock(unix, turn),
             Input::Wake => self.wake(turn),
         }
     }
@@ -218,6 +227,10 @@ impl Peer {
             Job::Write { extent, slot, link, cv } => self.written((extent, slot, link), cv, outcome, turn),
             Job::Finish { file } => self.finished(file, outcome, turn),
             Job::Send => self.sent(id, outcome, turn),
+            Job::Ticket { link, membership } => self.ticket_verified(link, *membership, &outcome, turn),
+            Job::Expulsions { link, expulsions } => {
+                self.expulsions_verified(link, *expulsions, &outcome, turn);
+            }
             Job::Sync { file } => self.synced(file, outcome, turn),
             Job::Memory => {}
             Job::Close { place } => self.closed(&place, turn),
@@ -243,6 +256,9 @@ impl Peer {
             if !self.links.table.is_empty() || self.session.tracker().is_some() {
                 self.alarms.set(Alarm::KeepAlive, now + KEEP_ALIVE);
             }
+        }
+        if self.alarms.take(Alarm::Tickets, now) {
+            self.look_over_tickets(turn);
         }
         if self.alarms.take(Alarm::Sweep, now) {
             self.sweep(turn);
@@ -300,10 +316,13 @@ impl Peer {
         there.heard = turn.now;
         let ours = about(&message).and_then(|theirs| there.files.get(&theirs).copied());
         match message {
-            PeerMessage::Open(open) => self.opened(link, *open, turn),
+            PeerMessage::Open(open) => self.opened(link, &open, turn),
             PeerMessage::Decline { file } => self.declined(link, file),
             PeerMessage::Ping => self.send(link, PeerMessage::Pong, turn),
             PeerMessage::Pong => {}
+            PeerMessage::Show(ticket) => self.ticket_shown(link, *ticket, turn),
+            PeerMessage::Seen { group } => self.ticket_seen(link, &group, turn),
+            PeerMessage::Expulsions(expulsions) => self.expulsions_told(link, *expulsions, turn),
             PeerMessage::Bye => {
                 self.drop_link(link, turn);
                 turn.act(Action::Close { link, violation: None });
@@ -418,6 +437,7 @@ const fn moves(input: &Input) -> (bool, bool) {
         Input::Sent { .. } => (false, false),
         Input::Message { message, .. } => match message {
             M::Ping | M::Pong | M::Decline { .. } | M::GetHashes { .. } | M::Queued { .. } => (false, false),
+            M::Show(_) | M::Seen { .. } | M::Expulsions(_) => (false, false),
             M::Ask { .. } | M::Request { .. } | M::Return { .. } | M::Withdraw { .. } | M::Pass { .. } => {
                 (true, false)
             }
@@ -452,5 +472,6 @@ const fn about(message: &PeerMessage) -> Option<FileId> {
         | M::Cancel { file, .. }
         | M::Cancelled { file, .. } => Some(*file),
         M::Open(_) | M::Decline { .. } | M::Close { .. } | M::Ping | M::Pong | M::Bye => None,
+        M::Show(_) | M::Seen { .. } | M::Expulsions(_) => None,
     }
 }

@@ -56,35 +56,32 @@ impl Peer {
             file.swarm = Some((seeders, leechers, turn.now));
         }
         for peer in peers {
-            if peer.device != self.config.device
-                && self.note_candidate(id, peer.device, peer.address.0, turn.now)
-            {
-                self.note_member(&key.0, peer.device, peer.user);
+            if peer.device != self.config.device {
+                self.note_candidate(id, peer.device, peer.address.0, turn.now);
             }
         }
         self.dial_peers(turn);
         self.consider_leaving(turn);
     }
 
-    /// Remembers somebody who takes part in a file, and says whether it is of use to know that device. One who could not be reached lately makes
-    /// room for one who perhaps can; nobody is remembered in vain, where there are neighbours enough.
-    fn note_candidate(&mut self, id: FileId, device: DeviceId, address: SocketAddr, now: Time) -> bool {
+    /// Remembers somebody who takes part in a file. One who could not be reached lately makes room for one who perhaps can;
+    /// nobody is remembered in vain, where there are neighbours enough.
+    fn note_candidate(&mut self, id: FileId, device: DeviceId, address: SocketAddr, now: Time) {
         let (redial, links, wanted) = (&self.redial, &self.links, self.config.neighbours);
-        let Some(file) = self.files.get_mut(id) else { return false };
+        let Some(file) = self.files.get_mut(id) else { return };
         let here = links.by_device.get(&device);
         if here.is_some_and(|link| file.neighbours.contains_key(link) || file.knocked.contains(link)) {
-            return true;
+            return;
         }
         if file.neighbours.len() >= wanted {
-            return false;
+            return;
         }
         if file.candidates.len() >= CANDIDATES_MAX.min(wanted * 2) {
             let rests = |device: &DeviceId| redial.get(device).is_some_and(|until| *until > now);
-            let Some(gone) = file.candidates.keys().copied().find(rests) else { return false };
+            let Some(gone) = file.candidates.keys().copied().find(rests) else { return };
             file.candidates.remove(&gone);
         }
         file.candidates.insert(device, address);
-        true
     }
 
     /// Opens files on the links there are to candidates; as many as fit, since a link takes no more than its credit.
@@ -191,9 +188,8 @@ impl Peer {
         }
         let group = file.key.0.clone();
         let Some(device) = self.links.get(link).map(|there| there.device) else { return };
-        if self.member(&group, &device).is_none() {
-            // What the tracker said of it was forgotten in an outage: ask again first.
-            return self.seek_voucher(link, device, (group, id), turn);
+        if !self.have_met(link, &group, &device) {
+            return self.introduce(link, (group, id), turn);
         }
         let Some(file) = self.files.get_mut(id) else { return };
         file.knocked.push(link);
@@ -222,7 +218,7 @@ impl Peer {
     }
 
     /// A peer says that it takes part in a file.
-    pub(super) fn opened(&mut self, link: LinkId, open: Open, turn: &mut Turn<'_>) {
+    pub(super) fn opened(&mut self, link: LinkId, open: &Open, turn: &mut Turn<'_>) {
         let Some(there) = self.links.get_mut(link) else { return };
         if let Some(Some(_)) = there.files.get(&open.file) {
             return self.violation(link, Violation::FileOpenedTwice, turn);
@@ -244,11 +240,10 @@ impl Peer {
             return self.decline(link, open.file, turn);
         };
         if self.member(&open.group, &device).is_some() {
-            return self.welcome(link, id, &open, turn);
+            return self.welcome(link, id, open, turn);
         }
-        // A stranger is declined, whatever there is here. If the tracker calls it a member's device, we open the file in turn.
+        // A stranger is declined, whatever there is here.
         self.decline(link, open.file, turn);
-        self.seek_voucher(link, device, (open.group, id), turn);
     }
 
     fn decline(&mut self, link: LinkId, theirs: FileId, turn: &mut Turn<'_>) {
@@ -279,7 +274,7 @@ impl Peer {
         }
         let mut ended = Vec::new();
         for (link, there) in &mut self.links.table {
-            if needed.contains(link) || !there.unvouched.is_empty() {
+            if needed.contains(link) {
                 there.idle_since = None;
             } else if there.idle_since.is_some() {
                 ended.push(*link);

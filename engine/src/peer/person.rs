@@ -378,6 +378,7 @@ impl Peer {
             self.say_bye(link, turn);
         }
         self.members.clear();
+        self.papers.forget();
         self.session.user = None;
         self.drop_requests(turn);
         for (id, _) in core::mem::take(&mut self.waits) {

@@ -9,7 +9,7 @@ use super::io::{Survey, Work};
 use super::jobs::Job;
 use super::session::LoggedIn;
 use super::turn::Turn;
-use crate::id::{CommandId, DeviceId, Key, Password};
+use crate::id::{CommandId, Key, Password};
 use crate::limits::ROWS_MAX;
 use crate::name::{FileName, GroupName, Place, UserName};
 use crate::refusal::Refusal;
@@ -20,10 +20,8 @@ use crate::wire::tracker::{Answer, FileRow, GroupRow, MemberRow, Page, Request};
 pub(super) enum Purpose {
     /// To restore the session on a new link.
     Restore,
-    /// To learn whether a device is a member's.
-    Vouch { group: GroupName, device: DeviceId },
-    /// To learn whether a member is still one.
-    VouchAgain { group: GroupName, user: UserName },
+    /// A ticket of this client's own.
+    Ticket { group: GroupName },
     /// Nobody waits.
     Nothing,
     /// A person waits to hear that it is done.
@@ -63,15 +61,7 @@ impl Peer {
         match purpose {
             Purpose::Nothing => {}
             Purpose::Restore => self.restored(answer, turn),
-            Purpose::Vouch { group, device } => {
-                let user = if let Ok(Answer::Vouched(user)) = answer { user } else { None };
-                self.vouched(&group, device, user, turn);
-            }
-            Purpose::VouchAgain { group, user } => {
-                if let Ok(Answer::Vouched(None)) = answer {
-                    self.expelled(&group, &user, turn);
-                }
-            }
+            Purpose::Ticket { group } => self.ticket_came(&group, answer, turn),
             Purpose::Done(id) => self.reply(id, answer.map(|_| Reply::Done), turn),
             Purpose::Logout(id) => self.reply(id, Ok(Reply::Done), turn),
             Purpose::Salt { id, user, password } => self.salted(id, user, password, answer, turn),

@@ -289,6 +289,7 @@ impl Peer {
             TrackerMessage::Notice(notice) => turn.tell(News::Notice(notice)),
             TrackerMessage::Expelled { group, user } => self.expelled(&group, &user, turn),
             TrackerMessage::Pong => {}
+            TrackerMessage::Expulsions(expulsions) => self.learn(*expulsions, None, turn),
         }
     }
 
@@ -312,7 +313,7 @@ impl Peer {
                     turn.tell(News::Notice(notice));
                 }
                 self.announce_afresh();
-                self.vouch_afresh(turn);
+                self.renew_tickets(turn);
                 self.announce_due(turn);
             }
             Ok(_) | Err(Refusal::TooManyTries { .. }) => self.give_up_tracker(turn),

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use core::net::IpAddr;
 
 use crate::id::{DeviceId, JobId, LinkId};
+use crate::ticket::{Signature, UnixTime};
 use crate::violation::Violation;
 use crate::wire::tracker::{ClientMessage, TrackerMessage};
 
@@ -46,6 +47,8 @@ pub enum Input {
         /// What came of it.
         outcome: Outcome,
     },
+    /// What the wall clock shows now: at the start, and whenever it may have gone another way than the time.
+    Clock(UnixTime),
     /// The time of `next_wakeup` came.
     Wake,
 }
@@ -91,15 +94,19 @@ pub enum Work {
         /// The encoded registry.
         registry: Box<[u8]>,
     },
+    /// Sign these with this tracker's key.
+    Sign(Vec<Box<[u8]>>),
 }
 
 /// What came of a job.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// It is on disk, synced.
     Durable,
     /// The disk is full; nothing of it was written.
     DiskFull,
+    /// `Sign`: whose signatures, and one for each.
+    Signed(DeviceId, Vec<Signature>),
 }
 
 /// What a tracker's store held when the tracker started.

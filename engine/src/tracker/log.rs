@@ -98,22 +98,24 @@ impl Log {
     }
 
     /// Takes in the end of a write.
-    pub(super) fn done(&mut self, job: JobId, outcome: Outcome) -> Written {
+    pub(super) fn done(&mut self, job: JobId, outcome: &Outcome) -> Written {
         let (expected, write) = self.writing.take().expect("a job ends after it was started");
         assert_eq!(job, expected, "jobs end in order");
-        self.read_only = outcome == Outcome::DiskFull;
-        match (write, outcome) {
-            (Write::Append(proposals), Outcome::Durable) => {
+        let full = *outcome == Outcome::DiskFull;
+        assert!(full || *outcome == Outcome::Durable, "a write is durable, or finds no room");
+        self.read_only = full;
+        match (write, full) {
+            (Write::Append(proposals), false) => {
                 let first = self.durable + 1;
                 self.durable += proposals.len() as u64;
                 Written::Agreed(first, proposals)
             }
-            (Write::Append(proposals), Outcome::DiskFull) => Written::Failed(proposals),
-            (Write::Snapshot(index), Outcome::Durable) => {
+            (Write::Append(proposals), true) => Written::Failed(proposals),
+            (Write::Snapshot(index), false) => {
                 self.snapshot = index;
                 Written::Snapshot
             }
-            (Write::Snapshot(_), Outcome::DiskFull) => {
+            (Write::Snapshot(_), true) => {
                 // The log goes on without; the next try is due after as many entries again.
                 self.snapshot = self.durable;
                 Written::Snapshot

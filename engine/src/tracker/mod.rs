@@ -6,6 +6,7 @@
 pub mod io;
 mod log;
 pub mod login;
+mod notary;
 mod query;
 pub mod registry;
 mod session;
@@ -20,12 +21,14 @@ use crate::id::{JobId, LinkId};
 use crate::limits::IDLE;
 use crate::refusal::Refusal;
 use crate::seed::{Purpose, Seed};
+use crate::ticket::Clock;
 use crate::time::Time;
 use crate::violation::Violation;
 use crate::wire::codec;
 use crate::wire::tracker::{Announce, Answer, ClientMessage, Request, Standing, TrackerMessage};
 use io::{Action, Input, Outcome, Stored};
 use log::{Log, Proposal, Written};
+use notary::Notary;
 use registry::{Command, Effect, Origin, Registry};
 use session::Sessions;
 use swarm::Swarms;
@@ -43,6 +46,7 @@ pub struct Tracker {
     sessions: Sessions,
     swarms: Swarms,
     tries: login::Tries,
+    notary: Notary,
     sweep: Option<Time>,
 }
 
@@ -85,8 +89,8 @@ impl Tracker {
         }
         let log = Log::new(registry.applied(), snapshot);
         let rng = seed.stream(Purpose::Swarm);
-        let (sessions, swarms, tries) = Default::default();
-        Ok(Tracker { seed, rng, registry, log, sessions, swarms, tries, sweep: None })
+        let (sessions, swarms, tries, notary) = Default::default();
+        Ok(Tracker { seed, rng, registry, log, sessions, swarms, tries, notary, sweep: None })
     }
 
     /// What a console shows.
@@ -130,6 +134,7 @@ impl Tracker {
             Input::Message { link, message } => self.message(now, link, message, outbox),
             Input::Sent { link, messages } => self.sessions.refund(link, messages),
             Input::Done { job, outcome } => self.done(job, outcome, outbox),
+            Input::Clock(unix) => self.notary.clock = Clock::new(unix, now),
             Input::Wake => self.wake(now, outbox),
         }
         self.log.start_write(&self.registry, outbox);
@@ -201,6 +206,9 @@ impl Tracker {
                 Command::CreateUser { origin, user, lock }
             }
             (Request::Change(change), Some(user)) => Command::Change { origin, user, change },
+            (Request::Ticket { group }, Some(user)) => {
+                return self.issue(now, (link, seq), group, user, outbox);
+            }
             (request, user) => {
                 let answer = self.query(now, link, user.as_ref(), request);
                 return self.answer(link, seq, answer, outbox);
@@ -235,7 +243,10 @@ impl Tracker {
     }
 
     fn done(&mut self, job: JobId, outcome: Outcome, outbox: &mut Outbox) {
-        match self.log.done(job, outcome) {
+        if let Outcome::Signed(signer, signatures) = outcome {
+            return self.signed(job, signer, &signatures, outbox);
+        }
+        match self.log.done(job, &outcome) {
             Written::Snapshot => {}
             Written::Agreed(first, proposals) => {
                 for (index, proposal) in (first..).zip(proposals) {
@@ -285,6 +296,7 @@ impl Tracker {
                         self.send(link, TrackerMessage::Expelled { group, user }, outbox);
                     }
                 }
+                self.publish(group, outbox);
             }
             Effect::Unlisted(group, name) => {
                 for link in self.swarms.end(&(group.clone(), name.clone())) {

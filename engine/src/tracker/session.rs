@@ -114,11 +114,6 @@ impl Sessions {
         self.by_user.get(user).into_iter().flatten().copied().collect()
     }
 
-    /// The user that is logged in on a device.
-    pub(super) fn user_of(&self, device: &DeviceId) -> Option<&UserName> {
-        self.links.get(self.by_device.get(device)?)?.user.as_ref()
-    }
-
     /// Takes the credit for one message; false if there is none left, none if there is no such link.
     pub(super) fn spend(&mut self, link: LinkId) -> Option<bool> {
         let client = self.links.get_mut(&link)?;

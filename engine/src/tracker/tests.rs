@@ -2,6 +2,7 @@
 
 use alloc::boxed::Box;
 use alloc::format;
+use alloc::vec;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr};
 
@@ -12,7 +13,8 @@ use crate::limits::{IDLE, REQUESTS_PER_LINK};
 use crate::name::{GroupName, UserName};
 use crate::refusal::Refusal;
 use crate::seed::Seed;
-use crate::time::Time;
+use crate::ticket::{Signature, UnixTime};
+use crate::time::{Span, Time};
 use crate::violation::Violation;
 use crate::wire::tracker::{Address, Answer, Change, ClientMessage, Request, TrackerMessage};
 
@@ -49,6 +51,10 @@ impl Bench {
             match action {
                 Action::Send { link, message } => self.said.push((link, message)),
                 Action::Close { link, violation } => self.closed.push((link, violation)),
+                Action::Start { job, work: Work::Sign(statements) } => {
+                    let signatures = vec![Signature([7; 64]); statements.len()];
+                    self.give(Input::Done { job, outcome: Outcome::Signed(DeviceId([9; 32]), signatures) });
+                }
                 Action::Start { job, work } => {
                     let other = self.writing.replace((job, work));
                     assert_eq!(other, None, "one write at a time");
@@ -89,6 +95,7 @@ impl Bench {
                     self.store.entries.retain(|(entry, _)| *entry > index);
                     self.store.snapshot = Some((index, registry));
                 }
+                Work::Sign(_) => unreachable!("signing is no write"),
             }
         }
         self.give(Input::Done { job, outcome });
@@ -294,4 +301,76 @@ fn who_says_nothing_for_long_is_dropped() {
     }
     assert_eq!(bench.closed, [(link, None)]);
     assert!(bench.now.since(Time(1)) <= IDLE * 2);
+}
+
+#[test]
+fn a_ticket_is_for_a_member_and_its_device_and_ends_after_a_day() {
+    let mut world = Bench::new();
+    world.give(Input::Clock(UnixTime(1_000_000)));
+    let (ann, bob) = (world.session(1, "ann"), world.session(2, "bob"));
+    let group = GroupName::new("g").unwrap();
+    world.ask(ann, Request::Change(Change::CreateGroup { group: group.clone() }));
+    world.settle();
+    world.now += Span::from_secs(50);
+    world.ask(ann, Request::Ticket { group: group.clone() });
+    let Ok(Answer::Ticket { ticket, expulsions }) = world.last() else { panic!("{:?}", world.last()) };
+    assert_eq!((ticket.body.user, ticket.body.device), (user("ann"), DeviceId([1; 32])));
+    assert_eq!((ticket.body.from, ticket.body.until), (UnixTime(1_000_050), UnixTime(1_086_450)));
+    assert_eq!(ticket.body.epoch, expulsions.body.removals.epoch);
+    assert!(expulsions.body.removals.removed.is_empty());
+    world.ask(bob, Request::Ticket { group: group.clone() });
+    assert_eq!(world.last(), Err(Refusal::NotMember(group)));
+}
+
+#[test]
+fn a_removal_raises_the_epoch_and_the_members_hear_who_it_was() {
+    let mut world = Bench::new();
+    let (ann, bob) = (world.session(1, "ann"), world.session(2, "bob"));
+    let group = GroupName::new("g").unwrap();
+    for (who, change) in [
+        (ann, Change::CreateGroup { group: group.clone() }),
+        (bob, Change::JoinGroup { group: group.clone() }),
+        (ann, Change::Accept { group: group.clone(), user: user("bob") }),
+    ] {
+        world.ask(who, Request::Change(change));
+        world.settle();
+    }
+    world.ask(bob, Request::Ticket { group: group.clone() });
+    let Ok(Answer::Ticket { ticket, .. }) = world.last() else { panic!("{:?}", world.last()) };
+    world.said.clear();
+    world.ask(ann, Request::Change(Change::RemoveMember { group: group.clone(), user: user("bob") }));
+    world.settle();
+    let told: Vec<_> = world
+        .said
+        .iter()
+        .filter_map(|(link, message)| match message {
+            TrackerMessage::Expulsions(told) => Some((*link, &told.body)),
+            _ => None,
+        })
+        .collect();
+    let [(to, expulsions)] = told[..] else { panic!("{told:?}") };
+    assert_eq!((to, &expulsions.group), (ann, &group));
+    assert!(expulsions.removals.epoch > ticket.body.epoch);
+    assert!(expulsions.removals.revoke(&user("bob"), ticket.body.epoch));
+    assert!(!expulsions.removals.revoke(&user("ann"), ticket.body.epoch));
+}
+
+#[test]
+fn a_group_of_the_same_name_honours_no_ticket_of_the_one_before() {
+    let mut world = Bench::new();
+    let ann = world.session(1, "ann");
+    let group = GroupName::new("g").unwrap();
+    let epoch = |world: &mut Bench| {
+        world.ask(ann, Request::Ticket { group: group.clone() });
+        let Ok(Answer::Ticket { ticket, expulsions }) = world.last() else { panic!("{:?}", world.last()) };
+        (ticket.body.epoch, expulsions.body.removals)
+    };
+    world.ask(ann, Request::Change(Change::CreateGroup { group: group.clone() }));
+    world.settle();
+    let (before, _) = epoch(&mut world);
+    for change in [Change::Leave { group: group.clone() }, Change::CreateGroup { group: group.clone() }] {
+        world.ask(ann, Request::Change(change));
+        world.settle();
+    }
+    assert!(epoch(&mut world).1.revoke(&user("ann"), before));
 }

@@ -8,6 +8,7 @@ use super::list::List;
 use crate::id::{Blake3, FileId, Sha1};
 use crate::limits::{BITS_BYTES_PER_MESSAGE, HASHES_PER_MESSAGE, HAVES_PER_MESSAGE};
 use crate::name::{FileName, GroupName};
+use crate::ticket::{Expulsions, Signed, Ticket};
 
 /// A message from one peer to another.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Encode, Decode)]
@@ -143,6 +144,15 @@ pub enum PeerMessage {
     Pong,
     /// "I go." Nothing follows; a link that ends without it was cut.
     Bye,
+    /// "I am a member." Answered by `Seen`, and by a `Show` if none came before; not at all if it is not believed.
+    Show(Box<Ticket>),
+    /// "I have seen that you are a member of this group."
+    Seen {
+        /// The group.
+        group: GroupName,
+    },
+    /// "These are no longer members." To members only.
+    Expulsions(Box<Signed<Expulsions>>),
 }
 
 /// The opening of a file on a link.

@@ -21,6 +21,7 @@ use crate::limits::{DECODE_BYTES_MAX, FRAME_LEN_MAX};
 use crate::name::{FileName, GroupName, UserName};
 use crate::piece::{Content, Size};
 use crate::refusal::{DiskError, Refusal, Table};
+use crate::ticket::{Expulsions, Membership, Removals, Signature, Signed, Ticket, UnixTime};
 
 fn user() -> impl Strategy<Value = UserName> {
     "[a-zé ]{1,20}".prop_map(|text| UserName::new(&text).unwrap())
@@ -28,6 +29,30 @@ fn user() -> impl Strategy<Value = UserName> {
 
 fn group() -> impl Strategy<Value = GroupName> {
     "[a-z]{1,255}".prop_map(|text| GroupName::new(&text).unwrap())
+}
+
+fn signed<T: core::fmt::Debug>(body: impl Strategy<Value = T>) -> impl Strategy<Value = Box<Signed<T>>> {
+    (body, any::<[u8; 32]>(), any::<[u8; 32]>()).prop_map(|(body, signer, half)| {
+        let mut signature = Signature([0; 64]);
+        signature.0[..32].copy_from_slice(&half);
+        Box::new(Signed { body, signer: DeviceId(signer), signature })
+    })
+}
+
+fn ticket() -> impl Strategy<Value = Box<Ticket>> {
+    let times = (any::<u64>(), any::<u64>(), any::<u64>());
+    signed((group(), user(), any::<[u8; 32]>(), times).prop_map(
+        |(group, user, device, (epoch, from, until))| {
+            let (from, until) = (UnixTime(from), UnixTime(until));
+            Membership { group, user, device: DeviceId(device), epoch, from, until }
+        },
+    ))
+}
+
+fn expulsions() -> impl Strategy<Value = Box<Signed<Expulsions>>> {
+    let removals = (any::<u64>(), any::<u64>(), many((user(), any::<u64>()), 0..5))
+        .prop_map(|(epoch, floor, removed)| Removals { epoch, floor, removed: List::new(removed) });
+    signed((group(), removals).prop_map(|(group, removals)| Expulsions { group, removals }))
 }
 
 fn name() -> impl Strategy<Value = FileName> {
@@ -77,6 +102,11 @@ fn peer_message() -> impl Strategy<Value = PeerMessage> {
         (file(), any::<u32>()).prop_map(|(file, piece)| M::Cancel { file, piece }),
         (file(), any::<u32>()).prop_map(|(file, piece)| M::Cancelled { file, piece }),
         prop_oneof![Just(M::Ping), Just(M::Pong), Just(M::Bye)],
+        prop_oneof![
+            ticket().prop_map(M::Show),
+            group().prop_map(|group| M::Seen { group }),
+            expulsions().prop_map(M::Expulsions),
+        ],
     ]
 }
 
@@ -121,9 +151,7 @@ fn request() -> impl Strategy<Value = Request> {
             .prop_map(|(group, after)| Request::JoinRequests { group, after }),
         (group(), proptest::option::of(name())).prop_map(|(group, after)| Request::Files { group, after }),
         (group(), name()).prop_map(|(group, name)| Request::File { group, name }),
-        (group(), any::<[u8; 32]>())
-            .prop_map(|(group, device)| Request::Vouch { group, device: DeviceId(device) }),
-        (group(), user()).prop_map(|(group, user)| Request::VouchAgain { group, user }),
+        group().prop_map(|group| Request::Ticket { group }),
     ]
 }
 
@@ -218,7 +246,7 @@ fn answer() -> impl Strategy<Value = Answer> {
         (file_row(), many(user(), 0..=5), many(peer_info(), 0..5)).prop_map(|(row, sharers, peers)| {
             Answer::File { row: Box::new(row), sharers: List::new(sharers), peers: List::new(peers) }
         }),
-        proptest::option::of(user()).prop_map(Answer::Vouched),
+        (ticket(), expulsions()).prop_map(|(ticket, expulsions)| Answer::Ticket { ticket, expulsions }),
     ]
 }
 
@@ -237,6 +265,7 @@ fn tracker_message() -> impl Strategy<Value = TrackerMessage> {
         notice().prop_map(M::Notice),
         (group(), user()).prop_map(|(group, user)| M::Expelled { group, user }),
         Just(M::Pong),
+        expulsions().prop_map(M::Expulsions),
     ]
 }
 

@@ -14,6 +14,7 @@ use crate::limits::{
 use crate::name::{FileName, GroupName, UserName};
 use crate::piece::Content;
 use crate::refusal::Refusal;
+use crate::ticket::{Expulsions, Signed, Ticket};
 
 /// A socket address on the wire: an IPv4 address travels mapped into IPv6.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -136,19 +137,10 @@ pub enum Request {
         /// The file.
         name: FileName,
     },
-    /// Whether a device that is online is that of a member.
-    Vouch {
+    /// A ticket that shows the caller's membership to other peers.
+    Ticket {
         /// The group.
         group: GroupName,
-        /// The device that claims membership.
-        device: DeviceId,
-    },
-    /// Whether a user, vouched for earlier, is still a member.
-    VouchAgain {
-        /// The group.
-        group: GroupName,
-        /// The user.
-        user: UserName,
     },
 }
 
@@ -286,6 +278,8 @@ pub enum TrackerMessage {
     },
     /// Answer to `Ping`.
     Pong,
+    /// Who ceased to be a member of a group, to be handed on to those who cannot hear it.
+    Expulsions(Box<Signed<Expulsions>>),
 }
 
 /// One peer of a swarm.
@@ -330,8 +324,13 @@ pub enum Answer {
         /// Some of the peers online that take part.
         peers: List<PeerInfo, PEERS_PER_ANSWER>,
     },
-    /// The user, if a member.
-    Vouched(Option<UserName>),
+    /// A ticket, and who ceased to be a member of its group.
+    Ticket {
+        /// The ticket.
+        ticket: Box<Ticket>,
+        /// The latest there is.
+        expulsions: Box<Signed<Expulsions>>,
+    },
 }
 
 /// A page of a listing.

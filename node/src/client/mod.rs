@@ -187,6 +187,7 @@ fn start(options: &Options) -> Result<Client, StartError> {
         device: endpoint.device(),
         listen,
         trackers: options.trackers.iter().map(|tracker| tracker.address).collect(),
+        signers: known.signers(&options.trackers),
         strategy: options.strategy,
         neighbours: engine::limits::NEIGHBOURS_WANTED,
         first_seq,

@@ -24,6 +24,7 @@ use futures_lite::future;
 
 use super::jobs::{Jobs, Task};
 use crate::channel::{Channel, ChannelError, Endpoint};
+use crate::identity::wall_clock;
 use crate::known_trackers::KnownTrackers;
 use crate::link::buffers::Slots;
 use crate::link::{self, Link, Watchdog};
@@ -119,6 +120,7 @@ impl Default for State {
 impl Shell {
     /// Runs until the machine has said its last and the links have ended.
     pub(super) async fn run(mut self, events: Receiver<Event>) {
+        self.feed(Input::Clock(wall_clock()));
         while !self.has_ended() {
             match self.next(&events).await {
                 Some(event) => self.take(event),
@@ -204,6 +206,7 @@ impl Shell {
         let started =
             Link::start(link, channel, Some(&self.slots), &self.watchdog, self.events.clone(), Event::Peer);
         self.state.links.insert(link, started);
+        self.feed(Input::Clock(wall_clock()));
         self.feed(Input::LinkUp { link, dial, device, from });
     }
 
@@ -215,6 +218,7 @@ impl Shell {
         let (device, from) = (channel.remote, channel.address);
         let started = Link::start(link, channel, None, &self.watchdog, self.events.clone(), Event::Tracker);
         self.state.links.insert(link, started);
+        self.feed(Input::Clock(wall_clock()));
         self.feed(Input::LinkUp { link, dial: Some(dial), device, from });
     }
 

@@ -13,11 +13,11 @@ use std::time::{Duration, Instant};
 use async_channel::{Receiver, Sender, TryRecvError};
 use async_io::Timer;
 use async_signal::{Signal, Signals};
-use engine::id::LinkId;
+use engine::id::{JobId, LinkId};
 use engine::peer::io::Role;
 use engine::time::Time;
 use engine::tracker::Tracker;
-use engine::tracker::io::{Action, Input};
+use engine::tracker::io::{Action, Input, Outcome, Work};
 use engine::wire::tracker::ClientMessage;
 use futures_lite::{StreamExt as _, future};
 
@@ -26,7 +26,7 @@ use super::scribe::{Scribe, ScribeEnded, Told};
 use super::store::Store;
 use crate::channel::{Channel, Endpoint, Listener};
 use crate::exit::Failure;
-use crate::identity::Identity;
+use crate::identity::{Identity, wall_clock};
 use crate::link::{self, Link, Watchdog};
 
 /// Events that wait for the loop: 256 x at most 100 KiB (a frame of announcements, decoded) = 25 MiB, and usually next to nothing.
@@ -49,6 +49,7 @@ pub(super) enum Event {
     Connected(Channel),
     Link(LinkId, link::Event<ClientMessage>),
     Store(Told),
+    Done(JobId, Outcome),
     Console(Request),
     Signal(Signal),
 }
@@ -92,6 +93,7 @@ fn accept(listener: Listener, endpoint: Endpoint, links_max: usize, events: Send
 pub(super) struct Shell {
     machine: Tracker,
     scribe: Scribe,
+    identity: Arc<Identity>,
     links: HashMap<LinkId, Link>,
     links_ever: u64,
     watchdog: Arc<Watchdog>,
@@ -107,10 +109,11 @@ impl Shell {
         let (sender, events) = async_channel::bounded(EVENTS_MAX);
         let scribe = start_scribe(store, sender.clone())
             .map_err(|error| Failure::cannot_start(&format!("no thread for the store: {error}")))?;
-        accept(listener, Endpoint::new(identity), links_max, sender.clone());
+        accept(listener, Endpoint::new(Arc::clone(&identity)), links_max, sender.clone());
         let shell = Shell {
             machine,
             scribe,
+            identity,
             links: HashMap::new(),
             links_ever: 0,
             watchdog: Watchdog::start(),
@@ -189,7 +192,9 @@ impl Shell {
         match event {
             Event::Connected(channel) => self.connect(channel),
             Event::Link(link, event) => self.hear(link, event),
-            Event::Store(Told::Done(job, outcome)) => self.feed(Input::Done { job, outcome }),
+            Event::Store(Told::Done(job, outcome)) | Event::Done(job, outcome) => {
+                self.feed(Input::Done { job, outcome })
+            }
             Event::Store(Told::Ended) | Event::Console(Request::Quit) => ControlFlow::Break(()),
             Event::Console(Request::Status(asked)) => {
                 // It fails only if the console is gone, which does not need it then.
@@ -210,6 +215,9 @@ impl Shell {
         tracing::debug!(link = link.0, %address, %device, "link up");
         let started = Link::start(link, channel, None, &self.watchdog, self.events.clone(), Event::Link);
         self.links.insert(link, started);
+        if self.feed(Input::Clock(wall_clock())).is_break() {
+            return ControlFlow::Break(());
+        }
         self.feed(Input::LinkUp { link, device, from: address.ip() })
     }
 
@@ -246,6 +254,7 @@ impl Shell {
         match action {
             Action::Send { link, message } => self.link(link).send(&message),
             Action::Close { link, violation } => self.link(link).close(violation),
+            Action::Start { job, work: Work::Sign(statements) } => self.sign(job, statements),
             Action::Start { job, work } => {
                 if let Err(ScribeEnded) = self.scribe.begin(job, work) {
                     return ControlFlow::Break(());
@@ -253,6 +262,18 @@ impl Shell {
             }
         }
         ControlFlow::Continue(())
+    }
+
+    /// Signs on another task, which takes less time than a write and need not wait for one.
+    fn sign(&self, job: JobId, statements: Vec<Box<[u8]>>) {
+        let (identity, events) = (Arc::clone(&self.identity), self.events.clone());
+        smol::spawn(async move {
+            let signatures = statements.iter().map(|statement| identity.sign(statement)).collect();
+            let outcome = Outcome::Signed(identity.device(), signatures);
+            // Nobody takes it only when the tracker is ending.
+            let _ending = events.send(Event::Done(job, outcome)).await;
+        })
+        .detach();
     }
 
     fn link(&self, link: LinkId) -> &Link {

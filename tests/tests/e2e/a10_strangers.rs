@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 
+use engine::ticket::{Ticket, UnixTime};
+use engine::wire::codec;
 use engine::wire::peer::PeerMessage;
 
 use crate::harness::member::{FILE, Shared, open_as_member};
@@ -101,6 +103,130 @@ fn a_removed_member_gets_no_more_bytes() {
     }
     assert_eq!(ann.sent(), 0);
     assert_eq!(answer(&eve, address, &file), Some(PeerMessage::Decline { file: FILE }));
+}
+
+/// Whoever shows this ticket gets no byte, and hears the same whether or not the file is there.
+fn gets_nothing(ann: &mut Client, address: SocketAddr, stranger: &Member, ticket: &Ticket, file: &Shared) {
+    let other = Shared::new(file.group.as_str(), "no such file", file.content.clone());
+    let answers = [file, &other].map(|file| {
+        let mut link = stranger.dial(address);
+        let _ended = link.send(&PeerMessage::Show(Box::new(ticket.clone())));
+        let _ended = link.send(&file.open(0));
+        for message in [
+            PeerMessage::GetHashes { file: FILE, from: 0 },
+            PeerMessage::Ask { file: FILE },
+            PeerMessage::Bye,
+        ] {
+            let _ended = link.send(&message);
+        }
+        let mut answers = Vec::new();
+        while let Some(frame) = link.receive() {
+            let Frame::Message(body) = frame else { panic!("a stranger got data") };
+            answers.push(codec::decode::<PeerMessage>(&body).unwrap());
+        }
+        let said =
+            |message: &PeerMessage| matches!(message, PeerMessage::Decline { file: FILE } | PeerMessage::Bye);
+        assert!(answers.iter().all(said), "{answers:?}");
+        answers
+    });
+    assert_eq!(answers[0], answers[1], "whether a file exists is not said");
+    assert_eq!(ann.sent(), 0);
+}
+
+/// Somebody who is logged in, and a member.
+fn thief_and_member(world: &World, ann: &mut Client) -> (Member, Member) {
+    let (eve, mut bob) = (Member::log_in(world, "eve"), Member::log_in(world, "bob"));
+    bob.join("physics", ann);
+    (eve, bob)
+}
+
+#[test]
+fn somebody_elses_ticket_is_worth_nothing() {
+    let (world, mut ann, address, file) = shared();
+    let (eve, bob) = thief_and_member(&world, &mut ann);
+    gets_nothing(&mut ann, address, &eve, &bob.ticket.unwrap(), &file);
+}
+
+#[test]
+fn a_ticket_of_another_group_is_worth_nothing() {
+    let (world, mut ann, address, file) = shared();
+    let mut bob = world.user("bob");
+    bob.ok("create_group chemistry");
+    let mut eve = Member::log_in(&world, "eve");
+    eve.join("chemistry", &mut bob);
+    gets_nothing(&mut ann, address, &eve, &eve.ticket.clone().unwrap(), &file);
+}
+
+#[test]
+fn a_ticket_from_before_a_removal_is_worth_nothing() {
+    let (world, mut ann, address, file) = shared();
+    let mut eve = Member::log_in(&world, "eve");
+    eve.join("physics", &mut ann);
+    let mut link = eve.dial(address);
+    let open = open_as_member(&mut link, &file);
+    ann.ok("remove_member physics eve");
+    assert_eq!(link.peer_message(), Some(PeerMessage::Close { file: open.file }));
+    gets_nothing(&mut ann, address, &eve, &eve.ticket.clone().unwrap(), &file);
+}
+
+/// The same ticket with another time, signed by the tracker's own key.
+fn at(world: &World, ticket: &Ticket, from: u64, until: u64) -> Ticket {
+    let mut ticket = ticket.clone();
+    (ticket.body.from, ticket.body.until) = (UnixTime(from), UnixTime(until));
+    ticket.signature = world.tracker.key().sign(&ticket.body.layout());
+    ticket
+}
+
+#[test]
+fn a_ticket_is_good_for_its_time_and_no_longer() {
+    let (world, mut ann, address, file) = shared();
+    let (_, mut bob) = thief_and_member(&world, &mut ann);
+    let ticket = bob.ticket.clone().unwrap();
+    let (from, until) = (ticket.body.from.0, ticket.body.until.0);
+    assert_eq!(until - from, 24 * 60 * 60);
+    gets_nothing(&mut ann, address, &bob, &at(&world, &ticket, from - 90_000, from - 1), &file);
+    gets_nothing(&mut ann, address, &bob, &at(&world, &ticket, from + 90_000, until + 90_000), &file);
+    bob.ticket = Some(at(&world, &ticket, from - 80_000, from + 600));
+    open_as_member(&mut bob.dial(address), &file);
+}
+
+#[test]
+fn a_removed_member_gets_its_last_byte_within_seconds() {
+    let world = World::new();
+    let (mut ann, mut bob) = (world.user("ann"), world.user("bob"));
+    crate::harness::world::group("physics", &mut ann, &mut [&mut bob]);
+    let path = world.file("file.bin", 512 << 20, 1);
+    ann.ok(&format!("upload_file {} physics", path.display()));
+    bob.ok("download_file physics file.bin");
+    bob.wait_held(5);
+    ann.ok("remove_member physics bob");
+    let removed = std::time::Instant::now();
+    bob.told("you were removed from physics");
+    bob.refused("wait physics file.bin", "you are no longer a member of the group");
+    // What ann has sent by now is all that she sends.
+    let sent = ann.sent();
+    assert!(removed.elapsed() < std::time::Duration::from_secs(5), "{:?}", removed.elapsed());
+    assert!(sent < 512 << 20, "the removal came in the middle");
+    bob.quit();
+    assert_eq!(ann.sent(), sent);
+}
+
+#[test]
+fn running_downloads_finish_with_every_tracker_dead() {
+    let mut world = World::new();
+    let (mut ann, mut bob, mut carol) = (world.user("ann"), world.user("bob"), world.user("carol"));
+    crate::harness::world::group("physics", &mut ann, &mut [&mut bob, &mut carol]);
+    let path = world.file("file.bin", 256 << 20, 1);
+    ann.ok(&format!("upload_file {} physics", path.display()));
+    for client in [&mut bob, &mut carol] {
+        client.ok("download_file physics file.bin");
+        client.wait_held(1);
+    }
+    world.tracker.kill();
+    for client in [&mut bob, &mut carol] {
+        client.ok("wait");
+        crate::harness::content::assert_same(&path, &client.home.work.join("file.bin"));
+    }
 }
 
 #[test]

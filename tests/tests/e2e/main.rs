@@ -1,9 +1,9 @@
 //! End-to-end tests: real trackers and clients as processes, on loopback, in folders of their own.
 //!
-//! Each module tries one of the rows A1 to A18 of the acceptance list. Nothing sleeps in the hope that something happens meanwhile: a
+//! Each module tries one of the rows A1 to A19 of the acceptance list. Nothing sleeps in the hope that something happens meanwhile: a
 //! test waits for a condition, with a deadline. Every process that a test starts ends with the test.
 //!
-//! `LARGE=1` adds files of 1 GiB and 10 GiB, `SOAK=1` adds 10,000 pieces through one client; `UPDATE_TRANSCRIPTS=1` writes the expected
+//! `LARGE=1` adds files of 1 GiB and 10 GiB, and 15,000 connections, `SOAK=1` adds 10,000 pieces through one client; `UPDATE_TRANSCRIPTS=1` writes the expected
 //! transcripts anew.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests: a broken expectation ends the test")]
 #![allow(clippy::print_stderr, reason = "a test that is skipped says why")]
@@ -28,5 +28,6 @@ mod a15_growth;
 mod a16_two_clients;
 mod a17_trust;
 mod a18_wire;
+mod a19_crowds;
 mod readme;
 mod terminal;

@@ -12,6 +12,7 @@ use crate::limits::{
 use crate::name::{FileName, GroupName, UserName};
 use crate::piece::Content;
 use crate::refusal::{Refusal, Table};
+use crate::ticket::Removals;
 use crate::wire::list::List;
 use crate::wire::tracker::{Change, Notice, Role};
 
@@ -24,6 +25,8 @@ pub struct Group {
     pub requests: BTreeSet<UserName>,
     /// What it lists.
     pub files: BTreeMap<FileName, File>,
+    /// Who ceased to be a member.
+    pub removals: Removals,
 }
 
 /// A member of a group.
@@ -253,7 +256,8 @@ impl Registry {
 
     fn admit(&mut self, group: &GroupName, user: &UserName, role: Role) {
         let since = self.applied;
-        let found = self.groups.entry(group.clone()).or_default();
+        let new = || Group { removals: Removals::of_new_group(since), ..Group::default() };
+        let found = self.groups.entry(group.clone()).or_insert_with(new);
         found.requests.remove(user);
         found.members.insert(user.clone(), Member { role, since });
         if let Some(account) = self.users.get_mut(user) {
@@ -280,6 +284,7 @@ impl Registry {
     fn expel(&mut self, group: &GroupName, user: &UserName, effects: &mut Vec<Effect>) {
         let Some(found) = self.groups.get_mut(group) else { return };
         found.members.remove(user);
+        found.removals.add(user, self.applied);
         if let Some(account) = self.users.get_mut(user) {
             account.groups.remove(group);
         }

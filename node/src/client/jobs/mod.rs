@@ -36,6 +36,7 @@ use futures_lite::future;
 use super::passwords::Passwords;
 use super::run::Event;
 use super::store::Store;
+use crate::identity;
 use crate::link::buffers::{Buffer, Pool, Slots};
 use crate::link::{Piece, PieceSender};
 use disk::{check_unchanged, open_unchanged, path, read_error};
@@ -109,7 +110,11 @@ fn lane(work: &Work) -> Option<Lane> {
         | Work::CloseFile { file } => Some(Lane::File(*file)),
         Work::Write { extent, .. } => Some(Lane::File(extent.file)),
         Work::Remember(_) | Work::Forget { .. } | Work::Recall { .. } => Some(Lane::Memory),
-        Work::DeriveKey { .. } | Work::Survey { .. } | Work::Hash { .. } | Work::Send { .. } => None,
+        Work::DeriveKey { .. }
+        | Work::Survey { .. }
+        | Work::Verify { .. }
+        | Work::Hash { .. }
+        | Work::Send { .. } => None,
     }
 }
 
@@ -252,6 +257,9 @@ impl Shared {
                     self.put(file, Open::Part(Arc::new(part)));
                     Outcome::PartOpen(pieces)
                 })
+            }
+            Work::Verify { signer, statement, signature } => {
+                Outcome::Verified(identity::verify(signer, &statement, &signature))
             }
             Work::Hash { slot, extent, size } => {
                 let hash =

@@ -6,6 +6,7 @@ use engine::id::{FileId, Key, Salt};
 use engine::name::{FileName, GroupName, UserName};
 use engine::peer::io::Role;
 use engine::refusal::Refusal;
+use engine::ticket::Ticket;
 use engine::wire::codec;
 use engine::wire::list::List;
 use engine::wire::peer::{Open, PeerMessage};
@@ -28,6 +29,8 @@ pub(crate) struct Member {
     pub(crate) user: UserName,
     pub(crate) identity: Identity,
     pub(crate) tracker: Link,
+    /// What shows that they are a member of the last group that let them in.
+    pub(crate) ticket: Option<Ticket>,
     listener: TcpListener,
     seq: u64,
 }
@@ -51,7 +54,7 @@ impl Member {
         let identity = Identity::from_seed(seed);
         let tracker = Link::connect(world.tracker.address, Role::Tracker, &identity);
         let user = UserName::new(name).unwrap();
-        let mut member = Member { user: user.clone(), identity, tracker, listener, seq: 0 };
+        let mut member = Member { user: user.clone(), identity, tracker, ticket: None, listener, seq: 0 };
         member.tracker.send(&ClientMessage::Hello { listen: Address(listen) }).unwrap();
         let key = Key(seed);
         let salt = Salt([7; 16]);
@@ -91,6 +94,11 @@ impl Member {
     pub(crate) fn join(&mut self, group: &str, owner: &mut Client) {
         self.request(Request::Change(Change::JoinGroup { group: group_name(group) })).unwrap();
         owner.ok(&format!("accept_request {group} {}", self.user));
+        let Ok(Answer::Ticket { ticket, .. }) = self.request(Request::Ticket { group: group_name(group) })
+        else {
+            panic!("a member gets a ticket")
+        };
+        self.ticket = Some(*ticket);
     }
 
     /// Lists a file, and says that it holds `held` pieces of it.
@@ -113,12 +121,12 @@ impl Member {
 
     /// Takes the next connection that another peer opens.
     pub(crate) fn accept(&self) -> Link {
-        Link::accept(&self.listener, &self.identity)
+        Link::accept(&self.listener, &self.identity).with(self.ticket.clone())
     }
 
     /// Opens a connection to another peer.
     pub(crate) fn dial(&self, to: SocketAddr) -> Link {
-        Link::connect(to, Role::Peer, &self.identity)
+        Link::connect(to, Role::Peer, &self.identity).with(self.ticket.clone())
     }
 }
 
@@ -151,22 +159,13 @@ impl Shared {
     }
 }
 
-/// Opens `file` as somebody who holds nothing of it, and waits until the other side has opened it, too. At first it declines, as it would
-/// with anybody; once the tracker has told it who we are, it opens the file by itself, and that wants an answer.
+/// Shows a ticket, opens `file` as somebody who holds nothing of it, and waits until the other side has opened it, too.
 pub(crate) fn open_as_member(link: &mut Link, file: &Shared) -> Open {
+    link.introduce();
     link.send(&file.open(0)).unwrap();
-    let mut declined = false;
-    loop {
-        match link.peer_message() {
-            Some(PeerMessage::Open(open)) => {
-                if declined {
-                    link.send(&file.open(0)).unwrap();
-                }
-                return *open;
-            }
-            Some(PeerMessage::Decline { .. }) => declined = true,
-            other => panic!("a member is served, not told {other:?}"),
-        }
+    match link.peer_message() {
+        Some(PeerMessage::Open(open)) => *open,
+        other => panic!("a member is served, not told {other:?}"),
     }
 }
 

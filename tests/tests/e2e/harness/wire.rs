@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use engine::id::FileId;
 use engine::limits::CHUNK_LEN_MAX;
+use engine::name::GroupName;
 use engine::peer::io::Role;
+use engine::ticket::Ticket;
 use engine::wire::codec;
 use engine::wire::frame::{self, DataHead, HEAD_LEN, Head, Kind};
 use engine::wire::peer::PeerMessage;
@@ -24,6 +26,9 @@ pub(crate) struct Link {
     socket: TcpStream,
     /// Whether every byte leaves on its own.
     pub(crate) drips: bool,
+    /// What is shown to a peer that shows its ticket, and to one to which we introduce ourselves.
+    ticket: Option<Ticket>,
+    shown: bool,
 }
 
 impl fmt::Debug for Link {
@@ -45,7 +50,12 @@ pub(crate) enum Frame {
 
 impl Link {
     pub(crate) fn connect(to: SocketAddr, role: Role, identity: &Identity) -> Link {
-        let socket = TcpStream::connect(to).unwrap();
+        Link::over(TcpStream::connect(to).unwrap(), role, identity)
+    }
+
+    /// Shakes hands on a connection that was opened.
+    pub(crate) fn over(socket: TcpStream, role: Role, identity: &Identity) -> Link {
+        let to = socket.peer_addr().unwrap();
         let config = Arc::new(client_config(identity, role, None));
         let mut connection = ClientConnection::new(config, ServerName::IpAddress(to.ip().into())).unwrap();
         prepare(&socket);
@@ -54,6 +64,8 @@ impl Link {
             tls: Box::new(StreamOwned::new(connection, socket.try_clone().unwrap())),
             socket,
             drips: false,
+            ticket: None,
+            shown: false,
         }
     }
 
@@ -73,7 +85,14 @@ impl Link {
             tls: Box::new(StreamOwned::new(connection, socket.try_clone().unwrap())),
             socket,
             drips: false,
+            ticket: None,
+            shown: false,
         }
+    }
+
+    /// The same, of somebody who has this ticket.
+    pub(crate) fn with(self, ticket: Option<Ticket>) -> Link {
+        Link { ticket, ..self }
     }
 
     /// Sends bytes as they are.
@@ -123,7 +142,41 @@ impl Link {
             match codec::decode(&body).unwrap() {
                 // If this cannot be sent, the next read says so.
                 PeerMessage::Ping => drop(self.send(&PeerMessage::Pong)),
+                PeerMessage::Show(theirs) => drop(self.answer_ticket(theirs.body.group)),
+                PeerMessage::Seen { .. } => {}
                 message => return Some(message),
+            }
+        }
+    }
+
+    /// Shows our ticket, if there is one and it was not shown.
+    fn show(&mut self) -> io::Result<()> {
+        match self.ticket.clone() {
+            Some(ticket) if !std::mem::replace(&mut self.shown, true) => {
+                self.send(&PeerMessage::Show(Box::new(ticket)))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn answer_ticket(&mut self, group: GroupName) -> io::Result<()> {
+        self.show()?;
+        self.send(&PeerMessage::Seen { group })
+    }
+
+    /// Shows our ticket, and waits until the other side has seen it and shown its own.
+    pub(crate) fn introduce(&mut self) {
+        self.show().unwrap();
+        let (mut shown, mut seen) = (false, false);
+        while !(shown && seen) {
+            let Some(Frame::Message(body)) = self.receive() else { panic!("a member is answered") };
+            match codec::decode(&body).unwrap() {
+                PeerMessage::Show(theirs) => {
+                    shown = true;
+                    self.answer_ticket(theirs.body.group).unwrap();
+                }
+                PeerMessage::Seen { .. } => seen = true,
+                other => panic!("first of all come tickets, not {other:?}"),
             }
         }
     }

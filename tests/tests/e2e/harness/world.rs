@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU16, Ordering};
 
+use node::identity::Identity;
 use rustix::process::Signal;
 use tempfile::TempDir;
 
@@ -102,6 +103,14 @@ impl Tracker {
             let why = process.transcript();
             assert!(why.contains("end the process that uses the port"), "no tracker: {why}");
         }
+    }
+
+    /// Its key, taken from its disk.
+    pub(crate) fn key(&self) -> Identity {
+        let stored = std::fs::read(self.data.join("tracker.key")).unwrap();
+        let identity = Identity::from_seed(*stored.last_chunk().unwrap());
+        assert_eq!(identity.device().to_string(), self.fingerprint, "the file ends with the seed");
+        identity
     }
 
     /// Dies as by `kill -9`.
