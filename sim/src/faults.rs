@@ -161,7 +161,7 @@ impl Faults {
 
     /// Whether somebody honest can be late with what this violation is about.
     pub(crate) fn excuse(&self, violation: Violation) -> bool {
-        self.network && matches!(violation, Violation::SlotUnused | Violation::NotReading)
+        self.network && crate::checks::is_of_time(violation)
     }
 
     /// A random number below `below`.

@@ -74,7 +74,10 @@ impl World {
 
     fn exit(&mut self, id: NodeId) {
         let links = self.nodes[id.0].links.iter().filter_map(|link| self.links.get(*link));
-        let open = links.map(|link| &link.ends[link.side(id)]).any(|end| end.up && !end.closed);
+        // Of the connections of an earlier life it knows nothing.
+        let life = self.nodes[id.0].life;
+        let mut ends = links.map(|link| &link.ends[link.side(id)]).filter(|end| end.life == life);
+        let open = ends.any(|end| end.up && !end.closed);
         assert!(!open, "a client takes leave of everybody before it ends");
         assert!(self.nodes[id.0].jobs.is_empty(), "nothing is under way when a client ends");
         let Kind::Client(client) = &mut self.nodes[id.0].kind else { return };
@@ -202,6 +205,7 @@ impl World {
         if self.fails_to_sync(id, &work) {
             return Outcome::Failed(DiskError::Other("the disk failed to sync".into()));
         }
+        let sound = self.is_sound(id);
         let Kind::Client(client) = &mut self.nodes[id.0].kind else { unreachable!("{id:?} is a client") };
         let (disk, digests) = (&mut client.disk, &mut self.digests);
         match work {
@@ -228,7 +232,7 @@ impl World {
                 let bytes = client.slots.remove(&slot).expect("a slot is written when it is full");
                 let outcome = disk.write(extent, bytes, cv, digests);
                 if outcome == Outcome::Done {
-                    self.watch.stored(id, &bytes);
+                    self.watch.stored(id, &bytes, sound);
                 }
                 outcome
             }

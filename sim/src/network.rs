@@ -144,6 +144,9 @@ pub(crate) struct Transfer {
     pub(crate) bytes: Bytes,
 }
 
+/// A downlink that is so far behind is jammed.
+const JAM: Span = Span::from_secs(5);
+
 /// A node's uplink, and what its downlink has taken on.
 #[derive(Debug)]
 pub(crate) struct Line {
@@ -153,11 +156,20 @@ pub(crate) struct Line {
     pub(crate) current: Option<(Transfer, Time, u64)>,
     pub(crate) begun: u64,
     pub(crate) down_free: Time,
+    /// Until when what comes in waits for long behind other things.
+    pub(crate) jammed: Time,
 }
 
 impl Line {
     pub(crate) const fn new(access: Access) -> Line {
-        Line { access, waiting: VecDeque::new(), current: None, begun: 0, down_free: Time(0) }
+        Line {
+            access,
+            waiting: VecDeque::new(),
+            current: None,
+            begun: 0,
+            down_free: Time(0),
+            jammed: Time(0),
+        }
     }
 
     /// Bytes that left between two times.
@@ -169,6 +181,9 @@ impl Line {
     pub(crate) fn come_in(&mut self, began: Time, now: Time, len: u32) -> Time {
         let done = now.max(self.down_free.max(began) + duration(len, self.access.down));
         self.down_free = done;
+        if done.since(now) >= JAM {
+            self.jammed = self.jammed.max(done);
+        }
         done
     }
 }

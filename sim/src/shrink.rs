@@ -4,7 +4,7 @@
 use engine::piece::Size;
 use engine::time::Span;
 
-use crate::run::{Failure, run};
+use crate::run::{Failure, FailureKind, run};
 use crate::scenario::{Arrival, Behaviour, Departure, Fault, Scenario, Strength, Whom};
 use crate::world::Costs;
 
@@ -41,9 +41,15 @@ pub fn shrink(scenario: &Scenario, seed: u64, mut says: impl FnMut(&str)) -> Opt
 fn fails_alike(smaller: &Scenario, than: &Failing) -> Option<Failing> {
     let seeds = std::iter::once(than.seed).chain(1..=OTHER_SEEDS);
     seeds.into_iter().find_map(|seed| {
-        let failure = run(smaller, seed).err().filter(|failure| failure.kind == than.failure.kind)?;
+        let failure = run(smaller, seed).err().filter(|failure| is_alike(failure, &than.failure))?;
         Some(Failing { scenario: smaller.clone(), seed, failure })
     })
+}
+
+/// Whether two failures are of one kind, and their reports differ in numbers only; of those that make no progress, each has a report of its own.
+fn is_alike(one: &Failure, other: &Failure) -> bool {
+    let words = |failure: &Failure| failure.why.chars().filter(|c| !c.is_ascii_digit()).collect::<String>();
+    one.kind == other.kind && (one.kind == FailureKind::NoProgress || words(one) == words(other))
 }
 
 /// Scenarios that are a little smaller, those first that take away most.

@@ -20,6 +20,10 @@ use crate::world::Costs;
 /// How long after the last fault everything that can complete must have.
 const PATIENCE: Span = Span::from_secs(2 * 3_600);
 
+/// The slowest uplink, in bytes a second. Whoever sends does not feel in this network that a downlink is full: what was sent waits there, and
+/// what was taken back does, too. On lines on which that takes longer than people wait for an answer, this model is harsher than any network.
+const UP_MIN: u64 = 256 << 10;
+
 /// How likely each kind of fault is in one scenario.
 const FAULT_CHANCE: f64 = 0.2;
 
@@ -133,8 +137,8 @@ impl Dice {
     }
 
     fn class(&mut self, name: &str, count: u32, seeds: bool, behaviour: Behaviour) -> Class {
-        let up = self.magnitude(32 << 10, 32 << 20);
-        let down = up * self.magnitude(1, 10);
+        let up = self.magnitude(UP_MIN, 32 << 20);
+        let down = up * self.magnitude(2, 10);
         Class {
             name: name.to_owned(),
             count,
@@ -177,7 +181,11 @@ impl Dice {
             name: kind.name().to_owned(),
             kind,
             whom: self.whom(kind, classes),
-            share: f64::from(self.rng.random_range(1..=10u32)) / 10.0,
+            share: if kind.is_the_trackers() {
+                1.0
+            } else {
+                f64::from(self.rng.random_range(1..=10u32)) / 10.0
+            },
             at,
             until: Some(until),
             // Some ten times within its time, so that nothing is only ever away.
@@ -189,7 +197,7 @@ impl Dice {
                 factor: if kind == FaultKind::ClockSkew {
                     f64::from(self.rng.random_range(50..=200u32)) / 100.0
                 } else {
-                    f64::from(self.rng.random_range(2..=50u32))
+                    f64::from(self.rng.random_range(2..=8u32))
                 },
             },
         }

@@ -129,13 +129,13 @@ impl Watch {
         self.names.get(name.as_str()).copied()
     }
 
-    /// A verified piece was stored.
-    pub(crate) fn stored(&mut self, node: NodeId, bytes: &Bytes) {
+    /// A verified piece was stored, by a client that others can count on or not.
+    pub(crate) fn stored(&mut self, node: NodeId, bytes: &Bytes, live: bool) {
         self.bytes_stored += u64::from(bytes.len);
         self.pieces_stored += 1;
         let Some(copies) = self.copies.get_mut(&bytes.content) else { return };
         let len = u32::try_from(copies.len()).unwrap_or(u32::MAX);
-        let fresh = || Holding { pieces: Bitfield::new(len), live: true };
+        let fresh = || Holding { pieces: Bitfield::new(len), live };
         let holding = self.holdings.entry((node, bytes.content)).or_insert_with(fresh);
         if holding.pieces.insert(bytes.piece) && holding.live {
             copies[bytes.piece as usize] += 1;
@@ -180,9 +180,10 @@ impl Watch {
 
     /// Whether a client holds every piece of a content that any live client holds.
     pub(crate) fn has_what_there_is(&self, node: NodeId, content: ContentId) -> bool {
-        let Some(holding) = self.holdings.get(&(node, content)) else { return false };
+        let holding = self.holdings.get(&(node, content));
+        let holds = |piece| holding.is_some_and(|holding| holding.pieces.has(piece));
         let copies = self.copies.get(&content).into_iter().flatten();
-        copies.zip(0..).all(|(copies, piece)| *copies == 0 || holding.pieces.has(piece))
+        copies.zip(0..).all(|(copies, piece)| *copies == 0 || holds(piece))
     }
 
     /// Pieces of a content that no live client holds.

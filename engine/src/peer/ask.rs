@@ -15,7 +15,7 @@ use super::strategy::Strategy;
 use super::turn::Turn;
 use crate::id::{FileId, LinkId, Slot};
 use crate::limits::{
-    END_GAME_COPIES, FAST_PIECE, OUTSTANDING_PER_LINK, OUTSTANDING_SLOW, RANDOM_FIRST_PIECES, SLOTS,
+    END_GAME_COPIES, FAST_PIECE, OUTSTANDING_PER_LINK, OUTSTANDING_SLOW, RANDOM_FIRST_PIECES, SLOTS, STALL,
 };
 use crate::time::{Span, Time};
 use crate::violation::Violation;
@@ -195,9 +195,12 @@ impl Peer {
 
 /// Whether pieces of a file can be asked for now.
 fn may_fetch(file: &File, now: Time) -> bool {
-    // After a pause for want of room, one piece at a time finds out whether there is some.
+    // After a pause for want of room, one piece at a time finds out whether there is some; one that somebody has long owed does not.
+    let fresh = |flight: &Flight| {
+        flight.arrived > 0 || flight.sources.iter().any(|source| now.since(source.asked) < STALL)
+    };
     let paused = |download: &Download| {
-        download.paused_until.is_some_and(|until| now < until || !download.flights.is_empty())
+        download.paused_until.is_some_and(|until| now < until || download.flights.values().any(fresh))
     };
     file.hashes.is_some() && file.download().is_some_and(|download| !paused(download))
 }

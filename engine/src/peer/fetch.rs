@@ -115,7 +115,7 @@ impl Peer {
     }
 
     /// Notes that a peer did what only a bad one does; says whether it is banned.
-    pub(super) fn count_against(&mut self, link: LinkId) -> bool {
+    fn count_against(&mut self, link: LinkId) -> bool {
         let Some(device) = self.links.get(link).map(|link| link.device) else { return false };
         let count = self.bad_pieces.entry(device).or_default();
         *count += 1;

@@ -153,6 +153,8 @@ pub(super) struct Neighbour {
     pub(super) requests: usize,
     /// Whether its queue was full, so that it is not asked until it says that it has a place.
     pub(super) busy: bool,
+    /// Whether it was asked for piece hashes and has not answered.
+    pub(super) owes_hashes: bool,
     /// It had nothing that was not under way; until there is news, it is not asked.
     pub(super) fruitless: bool,
 }

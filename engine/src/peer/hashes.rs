@@ -30,7 +30,7 @@ impl Peer {
         let Some(link) = file
             .neighbours
             .iter()
-            .find(|(link, n)| n.have.count() > 0 && rested(link))
+            .find(|(link, n)| n.have.count() > 0 && !n.owes_hashes && rested(link))
             .map(|(link, _)| *link)
         else {
             return;
@@ -38,7 +38,14 @@ impl Peer {
         if let Some(download) = file.download_mut() {
             download.gathering = Some(Gathering { link, list: Vec::new(), since: now });
         }
-        self.send(link, PeerMessage::GetHashes { file: id, from: 0 }, turn);
+        self.ask_for_hashes(link, id, 0, turn);
+    }
+
+    fn ask_for_hashes(&mut self, link: LinkId, id: FileId, from: u32, turn: &mut Turn<'_>) {
+        if let Some(neighbour) = self.files.get_mut(id).and_then(|file| file.neighbours.get_mut(&link)) {
+            neighbour.owes_hashes = true;
+        }
+        self.send(link, PeerMessage::GetHashes { file: id, from }, turn);
     }
 
     /// Writes the hashes down: without them, what is held could not be served after a restart.
@@ -61,9 +68,14 @@ impl Peer {
     pub(super) fn hashes(&mut self, link: LinkId, id: FileId, from: u32, page: &[Sha1], turn: &mut Turn<'_>) {
         let Some(file) = self.files.get_mut(id) else { return };
         let (len, root) = (file.held.len() as usize, file.content.hashes);
+        let neighbour = file.neighbours.get_mut(&link);
+        if !neighbour.is_some_and(|neighbour| core::mem::take(&mut neighbour.owes_hashes)) {
+            return self.violation(link, Violation::UnaskedAnswer, turn);
+        }
         let Some(download) = file.download_mut() else { return };
         let Some(gathering) = download.gathering.as_mut().filter(|gathering| gathering.link == link) else {
-            return self.violation(link, Violation::UnaskedAnswer, turn);
+            // It comes too late: somebody else was asked meanwhile, or nobody could be.
+            return self.gather_hashes(id, turn);
         };
         if from as usize != gathering.list.len() || gathering.list.len() + page.len() > len {
             return self.violation(link, Violation::FalseHashes, turn);
@@ -78,7 +90,7 @@ impl Peer {
         }
         if have < len {
             let from = u32::try_from(have).unwrap_or(u32::MAX);
-            return self.send(link, PeerMessage::GetHashes { file: id, from }, turn);
+            return self.ask_for_hashes(link, id, from, turn);
         }
         let list = download.gathering.take().map(|gathering| gathering.list).unwrap_or_default();
         let hashes = Hashes::new(list);

@@ -358,19 +358,24 @@ impl Peer {
     }
 
     /// Tells neighbours of the pieces that arrived lately, each of those that it lacks. One that holds some of them hears in the end that all
-    /// are here; those that hold all of the file need not know.
+    /// are here; those that hold all of the file need not know. One on whose link the file was opened, and that has not answered yet, has heard
+    /// what was held then, and hears the rest like a neighbour that holds nothing.
     pub(super) fn tell_news(&mut self, turn: &mut Turn<'_>) {
         self.news_at = turn.now + HAVE_DELAY;
         let mut sends = Vec::new();
         for (id, file) in self.files.table.iter_mut().filter(|(_, file)| !file.news.is_empty()) {
             let news = core::mem::take(&mut file.news);
-            for (link, neighbour) in file.neighbours.iter().filter(|(_, n)| !n.have.is_full()) {
+            let neighbours = file.neighbours.iter().map(|(link, neighbour)| (link, Some(&neighbour.have)));
+            let knocked = file.knocked.iter().map(|link| (link, None));
+            for (link, have) in
+                neighbours.chain(knocked).filter(|(_, have)| have.is_none_or(|h| !h.is_full()))
+            {
                 if file.held.is_full() {
                     sends.push((*link, PeerMessage::Whole { file: *id }));
                     continue;
                 }
                 let lacks: Vec<u32> =
-                    news.iter().copied().filter(|piece| !neighbour.have.has(*piece)).collect();
+                    news.iter().copied().filter(|piece| have.is_none_or(|have| !have.has(*piece))).collect();
                 let pages = lacks
                     .chunks(HAVES_PER_MESSAGE)
                     .map(|page| PeerMessage::Have { file: *id, pieces: List::new(page.to_vec()) });
@@ -469,6 +474,7 @@ impl Neighbour {
             cancelling: Vec::new(),
             requests: 0,
             busy: false,
+            owes_hashes: false,
             fruitless: false,
         }
     }

@@ -87,7 +87,7 @@ impl Peer {
     }
 
     /// Takes back requests for slots that wait for more than four times what they should. One that does not even answer that holds slots of
-    /// ours for nothing: it loses its link, and counts as if it had sent a bad piece.
+    /// ours for nothing: it loses its link, and is not dialled for a while.
     fn withdraw_late(&mut self, id: FileId, turn: &mut Turn<'_>) {
         let links = &self.links;
         let late = |link: &LinkId, neighbour: &Neighbour| {
@@ -114,7 +114,7 @@ impl Peer {
             self.send(link, PeerMessage::Withdraw { file: id }, turn);
         }
         for link in silent {
-            self.count_against(link);
+            // It may be cut off, or far behind, and come back: who is banned for that is lost to us for ever.
             self.drop_link(link, turn);
             turn.act(Action::Close { link, violation: None });
         }

@@ -67,7 +67,12 @@ impl<'a> Runner<'a> {
         match fault.kind {
             kind if kind.takes_away() => self.plan_crashes(at),
             FaultKind::TrackerCrash | FaultKind::TrackerCrashDisk => self.tracker_dies(fault),
-            FaultKind::Expel => self.classes_hit(fault).into_iter().for_each(|class| self.removes(class)),
+            FaultKind::Expel => {
+                for class in self.classes_hit(fault) {
+                    self.expelling.insert(class);
+                    self.removes(class);
+                }
+            }
             FaultKind::Partition | FaultKind::OneWayPartition => {
                 let until = self.began + fault.until.unwrap_or(fault.at);
                 let nodes = self.nodes_hit(fault);
@@ -112,7 +117,9 @@ impl<'a> Runner<'a> {
 
     /// Counts what a client holds anew, by what is on its disk.
     pub(super) fn recount(&mut self, node: NodeId) {
-        let live = self.world.is_up(node) && self.world.is_sound(node);
+        let member =
+            self.actor_at(node).is_some_and(|actor| self.is_member(self.actors[actor].class) != Some(false));
+        let live = self.world.is_up(node) && self.world.is_sound(node) && member;
         for (file, whole) in self.scenario.files.iter().zip(&self.files) {
             let held: Bitfield =
                 self.world.client_mut(node).disk.pieces_at(&place(&file.name), whole.size.pieces());
@@ -128,7 +135,12 @@ impl<'a> Runner<'a> {
                     self.world.restart_tracker();
                 }
             }
-            FaultKind::Expel => self.classes_hit(fault).into_iter().for_each(|class| self.lets_in(class)),
+            FaultKind::Expel => {
+                for class in self.classes_hit(fault) {
+                    self.expelling.remove(&class);
+                    self.lets_in(class);
+                }
+            }
             _ => {
                 for node in self.hit.remove(&at).unwrap_or_default() {
                     self.recover(node, fault.kind);
@@ -287,7 +299,7 @@ impl<'a> Runner<'a> {
         (1..self.scenario.classes.len()).filter(hit).collect()
     }
 
-    fn is_member(&self, class: usize) -> Option<bool> {
+    pub(super) fn is_member(&self, class: usize) -> Option<bool> {
         let name = user(&self.scenario.classes[class].name);
         let registry = self.world.registry()?;
         Some(registry.group(&group(GROUP)).is_ok_and(|group| group.members.contains_key(&name)))
@@ -299,10 +311,18 @@ impl<'a> Runner<'a> {
         self.actors.iter().position(there)
     }
 
+    /// Whether anybody of a class is there, or comes back.
+    fn has_a_future(&self, class: usize) -> bool {
+        self.actors.iter().any(|actor| actor.class == class && actor.life != Life::Gone)
+    }
+
     /// The owner removes a class from the group, and tries until it is done.
     fn removes(&mut self, class: usize) {
         if self.is_member(class) == Some(false) {
             self.world.faults.fire(FaultKind::Expel.name());
+            return;
+        }
+        if !self.has_a_future(0) || !self.expelling.contains(&class) {
             return;
         }
         if let Some(owner) = self.of_class(0) {
@@ -314,8 +334,14 @@ impl<'a> Runner<'a> {
 
     /// A class asks to be let in again, and the owner does, until it is done.
     fn lets_in(&mut self, class: usize) {
-        if self.is_member(class) == Some(true) {
+        if self.is_member(class) == Some(true) || self.expelling.contains(&class) {
             return;
+        }
+        if !self.has_a_future(0) || !self.has_a_future(class) {
+            // They stay outside, and what they hold is with nobody.
+            let theirs = self.actors.iter().filter(|actor| actor.class == class && actor.life == Life::Up);
+            let nodes: Vec<NodeId> = theirs.map(|actor| actor.node).collect();
+            return nodes.into_iter().for_each(|node| self.recount(node));
         }
         if let Some(member) = self.of_class(class) {
             self.wish(member, Wish::Other, Command::JoinGroup { group: group(GROUP) });

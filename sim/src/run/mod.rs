@@ -11,7 +11,7 @@ mod record;
 mod settle;
 mod stage;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use engine::time::{Span, Time};
@@ -51,6 +51,8 @@ struct Runner<'a> {
     samples: Vec<Sample>,
     /// Whom each fault has hit that goes on.
     hit: BTreeMap<usize, Vec<NodeId>>,
+    /// Classes that are to stay removed from the group for now.
+    expelling: BTreeSet<usize>,
     /// What was on the tracker's disk when the run began.
     tracker_copy: Stored,
 }

@@ -8,10 +8,13 @@ use crate::scenario::End;
 const NAMED_MAX: usize = 3;
 
 impl Runner<'_> {
-    /// Everybody honest who is there and lacks something.
+    /// Everybody honest who is there, may have the files, and lacks something.
     fn waiting(&self) -> impl Iterator<Item = (usize, &Actor)> {
-        self.actors.iter().enumerate().filter(|(_, actor)| {
+        let members: Vec<bool> =
+            (0..self.scenario.classes.len()).map(|class| self.is_member(class) != Some(false)).collect();
+        self.actors.iter().enumerate().filter(move |(_, actor)| {
             actor.life == Life::Up
+                && members[actor.class]
                 && actor.completed.is_none()
                 && !self.scenario.classes[actor.class].seeds
                 && self.world.is_sound(actor.node)

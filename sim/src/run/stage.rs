@@ -1,6 +1,6 @@
 //! Setting the stage: accounts, a group, the files, and everybody who is there from the beginning, logged in.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use engine::bitfield::Bitfield;
 use engine::id::Password;
@@ -56,6 +56,7 @@ impl<'a> Runner<'a> {
             listed: None,
             samples: Vec::new(),
             hit: BTreeMap::new(),
+            expelling: BTreeSet::new(),
             tracker_copy: Stored::default(),
         }
     }

@@ -240,6 +240,10 @@ impl Check<'_> {
         span: &Range<usize>,
     ) -> Result<Fault, BadScenario> {
         let kind = said.kind;
+        if kind.is_the_trackers() && (said.class.is_some() || said.share.is_some()) {
+            return Err(self
+                .at(span.clone(), "there is one tracker, and it is in no class: leave out class and share"));
+        }
         let or_zero = |said: Option<Length>| said.map_or(Span::ZERO, |Length(span)| span);
         let whom = match said.class.as_deref() {
             _ if kind.is_the_trackers() => Whom::Tracker,

@@ -109,6 +109,22 @@ fn every_file_of_the_project_is_read() {
 }
 
 #[test]
+fn what_was_mended_stays_mended() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../scenarios/bugs");
+    let mut files = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let scenario = Scenario::parse(&std::fs::read_to_string(&path).unwrap()).unwrap().remove(0);
+        for seed in &scenario.seeds {
+            let failure = run(&scenario, *seed).err();
+            assert_eq!(failure, None, "sim replay {} --seed {seed}", path.display());
+        }
+        files += 1;
+    }
+    assert!(files >= 5, "the scenarios are there");
+}
+
+#[test]
 fn what_is_written_is_read_as_the_same_scenario() {
     for seed in 0..200 {
         let drawn = crate::swarm::draw(seed);
