@@ -46,7 +46,8 @@ impl Peer {
         }
     }
 
-    /// The neighbour to ask for the next slot, by the chosen strategy; one that sent a bad piece only if no other holds what is wanted.
+    /// The neighbour to ask for the next slot, by the chosen strategy; one that sent a bad piece, or was silent, only if no
+    /// other holds what is wanted.
     fn next_uploader(&mut self, id: FileId, share: usize, now: Time) -> Option<LinkId> {
         let file = self.files.get(id)?;
         let download = file.download()?;
@@ -56,9 +57,12 @@ impl Peer {
             return None;
         }
         let (links, bad, rng) = (&self.links, &self.bad_pieces, &mut self.peer_rng);
-        let is_bad = |id: &LinkId| links.get(*id).is_some_and(|link| bad.contains_key(&link.device));
-        let bad_will_do =
-            bad.is_empty() || !file.neighbours.iter().any(|(id, n)| n.useful > 0 && !is_bad(id));
+        let silent = &self.silent;
+        let is_bad = |id: &LinkId| {
+            links.get(*id).is_some_and(|link| bad.contains_key(&link.device) || silent.contains(&link.device))
+        };
+        let bad_will_do = (bad.is_empty() && silent.is_empty())
+            || !file.neighbours.iter().any(|(id, n)| n.useful > 0 && !is_bad(id));
         let strategy = self.config.strategy;
         file.neighbours
             .iter()

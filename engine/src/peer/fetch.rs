@@ -40,6 +40,7 @@ impl Peer {
             there.piece_time.add(turn.now.since(there.waiting_since.max(source.asked)));
             there.waiting_since = turn.now;
             there.stalls = 0;
+            self.silent.remove(&there.device);
         }
         let Some(file) = self.files.get_mut(extent.file) else { return };
         let size = file.content.size;

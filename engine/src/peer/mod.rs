@@ -99,6 +99,8 @@ pub struct Peer {
     /// Bad pieces sent, by device; and those that sent too many.
     bad_pieces: BTreeMap<DeviceId, u32>,
     banned: BTreeSet<DeviceId>,
+    /// Devices that did not even answer that we no longer wait, and gave nothing since: asked only for what nobody else has.
+    silent: BTreeSet<DeviceId>,
     free_slots: Vec<Slot>,
     /// Free slots that are promised to requests under way.
     reserved: usize,
@@ -140,6 +142,7 @@ impl Peer {
             redial: BTreeMap::new(),
             bad_pieces: BTreeMap::new(),
             banned: BTreeSet::new(),
+            silent: BTreeSet::new(),
             free_slots: (0..SLOTS).rev().map(Slot).collect(),
             reserved: 0,
             uploads: Uploads::default(),

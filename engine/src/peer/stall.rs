@@ -9,7 +9,7 @@ use super::io::Action;
 use super::link::Link;
 use super::turn::Turn;
 use crate::id::{FileId, LinkId};
-use crate::limits::STALL;
+use crate::limits::{DEVICES_REMEMBERED_MAX, STALL};
 use crate::time::{Span, Time};
 use crate::wire::peer::PeerMessage;
 
@@ -87,7 +87,7 @@ impl Peer {
     }
 
     /// Takes back requests for slots that wait for more than four times what they should. One that does not even answer that holds slots of
-    /// ours for nothing: it loses its link, and is not dialled for a while.
+    /// ours for nothing: it loses its link, is not dialled for a while, and comes last from then on.
     fn withdraw_late(&mut self, id: FileId, turn: &mut Turn<'_>) {
         let links = &self.links;
         let late = |link: &LinkId, neighbour: &Neighbour| {
@@ -115,6 +115,11 @@ impl Peer {
         }
         for link in silent {
             // It may be cut off, or far behind, and come back: who is banned for that is lost to us for ever.
+            if let Some(there) = self.links.get(link)
+                && self.silent.len() < DEVICES_REMEMBERED_MAX
+            {
+                self.silent.insert(there.device);
+            }
             self.drop_link(link, turn);
             turn.act(Action::Close { link, violation: None });
         }
