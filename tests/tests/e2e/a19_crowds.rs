@@ -41,7 +41,7 @@ fn raise_file_limit() -> usize {
 #[test]
 fn an_idle_connection_costs_little_and_listings_stay_fast() {
     let wanted = if std::env::var_os("LARGE").is_some() { 15_000 } else { 2_000 };
-    let count = wanted.min(raise_file_limit().saturating_sub(500) / 2);
+    let count = wanted.min(raise_file_limit().saturating_sub(500));
     let world = World::new();
     let mut ann = Member::log_in(&world, "ann");
     let memory = || world.tracker.process.memory_kib("RssAnon") * 1_024;

@@ -23,7 +23,7 @@ use super::DEADLINE;
 /// An open connection, its handshake done.
 pub(crate) struct Link {
     tls: Box<dyn Stream>,
-    socket: TcpStream,
+    socket: Arc<TcpStream>,
     /// Whether every byte leaves on its own.
     pub(crate) drips: bool,
     /// What is shown to a peer that shows its ticket, and to one to which we introduce ourselves.
@@ -34,6 +34,25 @@ pub(crate) struct Link {
 impl fmt::Debug for Link {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Link({:?})", self.socket)
+    }
+}
+
+/// A socket that costs one open file, however many hold it.
+struct Socket(Arc<TcpStream>);
+
+impl Read for Socket {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        (&*self.0).read(into)
+    }
+}
+
+impl Write for Socket {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        (&*self.0).write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        (&*self.0).flush()
     }
 }
 
@@ -60,8 +79,9 @@ impl Link {
         let mut connection = ClientConnection::new(config, ServerName::IpAddress(to.ip().into())).unwrap();
         prepare(&socket);
         connection.complete_io(&mut &socket).unwrap();
+        let socket = Arc::new(socket);
         Link {
-            tls: Box::new(StreamOwned::new(connection, socket.try_clone().unwrap())),
+            tls: Box::new(StreamOwned::new(connection, Socket(Arc::clone(&socket)))),
             socket,
             drips: false,
             ticket: None,
@@ -81,8 +101,9 @@ impl Link {
         let mut connection = ServerConnection::new(Arc::new(server_config(identity, Role::Peer))).unwrap();
         prepare(&socket);
         connection.complete_io(&mut &socket).unwrap();
+        let socket = Arc::new(socket);
         Link {
-            tls: Box::new(StreamOwned::new(connection, socket.try_clone().unwrap())),
+            tls: Box::new(StreamOwned::new(connection, Socket(Arc::clone(&socket)))),
             socket,
             drips: false,
             ticket: None,
