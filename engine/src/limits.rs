@@ -151,6 +151,9 @@ pub const SIGNERS_MAX: usize = 64;
 /// Openings of files on one link that wait until both sides have shown their tickets; tickets of a link that are being verified.
 pub const VOUCHES_PER_LINK: usize = 64;
 
+/// Files remembered as listed, for when no tracker answers: 10,000 x at most 650 bytes = 6.5 MB, of names as long as they may be.
+pub const LISTED_REMEMBERED_MAX: usize = 10_000;
+
 /// Shares that are being looked at side by side after a login.
 pub const OPENING_MAX: usize = 32;
 

@@ -4,12 +4,13 @@
 
 use engine::id::{DeviceId, FileId, Key, LinkId, Salt};
 use engine::peer::command::Command;
+use engine::refusal::Refusal;
 use engine::ticket::{LIFETIME, Signature, Ticket, UnixTime};
 use engine::time::Span;
 use engine::violation::Violation;
 use engine::wire::peer::{Open, PeerMessage as M};
 use engine::wire::tracker::{Address, Change, ClientMessage, Request, TrackerMessage};
-use sim::prose::{file, group, pieces, user};
+use sim::prose::{file, group, pieces, place, user};
 use sim::{Heard, NodeId, Packet, Whole, World};
 
 const MINE: FileId = FileId(77);
@@ -299,6 +300,64 @@ fn downloads_finish_without_a_tracker() {
     world.until_complete(bob, "f");
     world.until_complete(carol, "f");
     assert!(world.given(bob, carol) + world.given(carol, bob) > 0, "they serve each other, too");
+}
+
+/// alice shares "f" and "new"; bob and carol have fetched "f" and seen the list; then the tracker dies, and nobody has had to do with
+/// anybody for a while.
+fn who_know_each_other() -> (World, [NodeId; 3]) {
+    let mut world = World::new(5);
+    let alice = world.person("alice");
+    let (bob, carol) = (world.person("bob"), world.person("carol"));
+    world.make_group(alice, "g", &[(bob, "bob"), (carol, "carol")]);
+    world.share(alice, "g", "f", whole());
+    world.share(alice, "g", "new", pieces(2, 12));
+    for client in [bob, carol] {
+        world.fetch(client, "g", "f");
+        world.until_complete(client, "f");
+        world.ok(client, Command::ListFiles { group: group("g") });
+    }
+    world.advance(Span::from_secs(600));
+    world.kill_tracker();
+    (world, [alice, bob, carol])
+}
+
+#[test]
+fn downloads_begin_without_a_tracker_among_those_who_know_each_other() {
+    let (mut world, [alice, bob, carol]) = who_know_each_other();
+    world.fetch(bob, "g", "new");
+    world.until_complete(bob, "new");
+    world.kill(alice);
+    let before = world.given(bob, carol);
+    world.fetch(carol, "g", "new");
+    world.until_complete(carol, "new");
+    assert_eq!(world.given(bob, carol) - before, 12, "bob gave her all of it");
+}
+
+#[test]
+fn without_a_tracker_nothing_begins_that_was_not_listed_or_after_tickets_have_expired() {
+    let (mut world, [_, bob, carol]) = who_know_each_other();
+    let fetch = |name| Command::DownloadFile {
+        group: group("g"),
+        name: file(name),
+        place: place(name),
+        named: false,
+    };
+    assert_eq!(world.refused(bob, fetch("never listed")), Refusal::NoTracker);
+    world.advance(LIFETIME);
+    assert_eq!(world.refused(bob, fetch("new")), Refusal::NoTracker);
+    assert_eq!(world.refused(carol, fetch("new")), Refusal::NoTracker);
+}
+
+#[test]
+fn what_began_without_a_tracker_is_looked_up_when_one_is_back() {
+    let (mut world, [alice, bob, _]) = who_know_each_other();
+    world.fetch(bob, "g", "new");
+    world.until_complete(bob, "new");
+    world.restart_tracker();
+    world.ok(alice, Command::ListFiles { group: group("g") });
+    world.until("bob is counted as one who has it", |world| {
+        world.tracker_status().is_some_and(|status| status.swarm_entries >= 5)
+    });
 }
 
 #[test]

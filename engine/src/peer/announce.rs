@@ -69,6 +69,7 @@ impl Peer {
 
     /// A file that we announced is not listed.
     pub(super) fn not_listed(&mut self, key: &Key, turn: &mut Turn<'_>) {
+        self.acquaintances.forget_file(key);
         let Some((id, file)) = self.files.find(key) else { return };
         if file.is_active() {
             if file.is_complete() {
@@ -93,6 +94,7 @@ impl Peer {
 
     /// This person unlisted a file: the tracker's news of it is no news.
     pub(super) fn unlisted_by_us(&mut self, key: &Key, turn: &mut Turn<'_>) {
+        self.acquaintances.forget_file(key);
         if let Some((id, _)) = self.files.find(key).filter(|(_, file)| file.is_active()) {
             self.end_or_fail(id, Failure::Unlisted, turn);
             self.strike_own(key, turn);

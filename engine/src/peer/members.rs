@@ -73,6 +73,7 @@ impl Peer {
     pub(super) fn expelled_ourselves(&mut self, group: &GroupName, turn: &mut Turn<'_>) {
         self.members.remove(group);
         self.papers.drop_own(group);
+        self.acquaintances.forget_group(group);
         let files: Vec<FileId> =
             self.files.table.iter().filter(|(_, f)| f.key.0 == *group).map(|(id, _)| *id).collect();
         for id in files {

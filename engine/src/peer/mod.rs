@@ -1,10 +1,12 @@
 //! The peer machine: a client that fetches files from other peers and serves what it holds.
 //!
 //! Where to look: [`command`] is what a person may ask; `person` is where each command begins. `session` and `purpose` talk to a tracker.
-//! `members` knows to whom something of a group may be said, and `tickets` how they have shown it; `announce` tells the tracker of our files; `neighbours` finds peers and opens
+//! `members` knows to whom something of a group may be said, and `tickets` how they have shown it; `acquaintances` is what
+//! serves when no tracker answers; `announce` tells the tracker of our files; `neighbours` finds peers and opens
 //! files on links. `hashes`, then `ask`, then `fetch` are the way of a piece, and `stall` looks after what takes too long; `picker` and
 //! [`strategy`] say which piece and from whom. `serve` gives pieces to others; `share` is the life of a file; `leaving` ends it all.
 
+mod acquaintances;
 mod alarm;
 mod announce;
 mod ask;
@@ -43,6 +45,7 @@ use crate::time::{Span, Time};
 use crate::violation::Violation;
 use crate::wire::peer::PeerMessage;
 use crate::wire::tracker::Notice;
+use acquaintances::Acquaintances;
 use alarm::{Alarm, Alarms};
 use file::{Files, Key};
 use io::{Action, Config, Input, Outcome};
@@ -91,6 +94,7 @@ pub struct Peer {
     /// Devices that have shown to be a member's, by group.
     members: BTreeMap<GroupName, Table<DeviceId, Member>>,
     papers: Papers,
+    acquaintances: Acquaintances,
     links: Links,
     dials: BTreeMap<DialId, DeviceId>,
     last_dial: u32,
@@ -136,6 +140,7 @@ impl Peer {
             news_at: Time::default(),
             to_announce: Vec::new(),
             members: BTreeMap::new(),
+            acquaintances: Acquaintances::default(),
             links: Links::default(),
             dials: BTreeMap::new(),
             last_dial: 0,

@@ -55,6 +55,7 @@ impl Peer {
         if let Some(file) = self.files.get_mut(id) {
             file.swarm = Some((seeders, leechers, turn.now));
         }
+        self.acquaintances.note_named(&key.0, &peers, self.config.neighbours);
         for peer in peers {
             if peer.device != self.config.device {
                 self.note_candidate(id, peer.device, peer.address.0, turn.now);
@@ -66,7 +67,7 @@ impl Peer {
 
     /// Remembers somebody who takes part in a file. One who could not be reached lately makes room for one who perhaps can;
     /// nobody is remembered in vain, where there are neighbours enough.
-    fn note_candidate(&mut self, id: FileId, device: DeviceId, address: SocketAddr, now: Time) {
+    pub(super) fn note_candidate(&mut self, id: FileId, device: DeviceId, address: SocketAddr, now: Time) {
         let (redial, links, wanted) = (&self.redial, &self.links, self.config.neighbours);
         let Some(file) = self.files.get_mut(id) else { return };
         let here = links.by_device.get(&device);

@@ -257,7 +257,7 @@ impl Peer {
             return self.reply(id, Err(refusal), turn);
         }
         let (group, name) = key;
-        let purpose = Purpose::Download { id, group: group.clone(), place: to.0, named: to.1 };
+        let purpose = Purpose::Download { id, group: group.clone(), name: name.clone(), to };
         self.ask(Request::File { group, name }, purpose, turn);
     }
 
@@ -379,6 +379,7 @@ impl Peer {
         }
         self.members.clear();
         self.papers.forget();
+        self.acquaintances.forget();
         self.session.user = None;
         self.drop_requests(turn);
         for (id, _) in core::mem::take(&mut self.waits) {

@@ -5,11 +5,12 @@ use alloc::vec::Vec;
 
 use super::Peer;
 use super::command::{FileInfo, Reply};
+use super::file::Key;
 use super::io::{Survey, Work};
 use super::jobs::Job;
 use super::session::LoggedIn;
 use super::turn::Turn;
-use crate::id::{CommandId, Key, Password};
+use crate::id::{self, CommandId, Password};
 use crate::limits::ROWS_MAX;
 use crate::name::{FileName, GroupName, Place, UserName};
 use crate::refusal::Refusal;
@@ -29,7 +30,7 @@ pub(super) enum Purpose {
     /// A person logs in: the salt comes first.
     Salt { id: CommandId, user: UserName, password: Password },
     /// A person logs in.
-    Login { id: CommandId, user: UserName, key: Key },
+    Login { id: CommandId, user: UserName, key: id::Key },
     /// A person logs out.
     Logout(CommandId),
     /// A listing of groups, page by page.
@@ -43,7 +44,7 @@ pub(super) enum Purpose {
     /// Everything about one file.
     FileInfo { id: CommandId, group: GroupName },
     /// A file to fetch.
-    Download { id: CommandId, group: GroupName, place: Place, named: bool },
+    Download { id: CommandId, group: GroupName, name: FileName, to: (Place, bool) },
     /// A file to share, which was surveyed.
     Share { id: CommandId, group: GroupName, name: FileName, place: Place, survey: Box<Survey> },
     /// A file to unlist.
@@ -58,6 +59,13 @@ impl Peer {
         answer: Result<Answer, Refusal>,
         turn: &mut Turn<'_>,
     ) {
+        if let (
+            Purpose::Files { group, .. } | Purpose::FileInfo { group, .. } | Purpose::Download { group, .. },
+            Ok(answer),
+        ) = (&purpose, &answer)
+        {
+            self.acquaintances.note_listed(group, answer);
+        }
         match purpose {
             Purpose::Nothing => {}
             Purpose::Restore => self.restored(answer, turn),
@@ -73,12 +81,7 @@ impl Peer {
                 self.reply(id, answer.map(|_| Reply::Done), turn);
             }
             Purpose::FileInfo { id, group } => self.file_info(id, group, answer, turn),
-            Purpose::Download { id, group, place, named } => match answer {
-                Ok(Answer::File { row, .. }) => {
-                    self.begin_download(id, (group, row.name), row.content, (place, named), turn);
-                }
-                other => self.reply(id, other.map(|_| Reply::Done), turn),
-            },
+            Purpose::Download { id, group, name, to } => self.found(id, (group, name), to, answer, turn),
             Purpose::Share { id, group, name, place, survey } => match answer {
                 Ok(_) => self.begin_share(id, (group, name), place, *survey, turn),
                 Err(refusal) => self.reply(id, Err(refusal), turn),
@@ -100,6 +103,27 @@ impl Peer {
                 self.jobs.start(Job::KeyForLogin { id, user }, Work::DeriveKey { password, salt }, turn);
             }
             other => self.reply(id, other.map(|_| Reply::Done), turn),
+        }
+    }
+
+    /// The file that the person wants is listed, or was when a tracker last answered.
+    fn found(
+        &mut self,
+        id: CommandId,
+        key: Key,
+        to: (Place, bool),
+        answer: Result<Answer, Refusal>,
+        turn: &mut Turn<'_>,
+    ) {
+        let content = match answer {
+            Ok(Answer::File { row, .. }) => Ok(row.content),
+            Ok(_) => return self.reply(id, Ok(Reply::Done), turn),
+            Err(Refusal::NoTracker) => self.listed_before(&key, turn).ok_or(Refusal::NoTracker),
+            Err(refusal) => Err(refusal),
+        };
+        match content {
+            Ok(content) => self.begin_download(id, key, content, to, turn),
+            Err(refusal) => self.reply(id, Err(refusal), turn),
         }
     }
 

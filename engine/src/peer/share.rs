@@ -254,7 +254,11 @@ impl Peer {
             self.jobs.start(Job::RememberPart { id: command, content, held }, work, turn);
         }
         self.alarms.set(Alarm::Sweep, turn.now + SWEEP);
-        self.announce(&[id], true, turn);
+        if self.session.is_ready() {
+            self.announce(&[id], true, turn);
+        } else {
+            self.ask_acquaintances(id, turn);
+        }
         self.finish_if_whole(id, turn);
     }
 

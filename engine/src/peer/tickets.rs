@@ -72,6 +72,11 @@ impl Papers {
         self.expulsions.remove(group);
     }
 
+    /// Whether we have a ticket of a group that is still good.
+    pub(super) fn admit_to(&self, group: &GroupName, now: Time) -> bool {
+        self.own.get(group).is_some_and(|(ticket, _)| ticket.body.is_current(self.clock.unix(now)))
+    }
+
     fn revoke(&self, group: &GroupName, user: &crate::name::UserName, epoch: u64) -> bool {
         self.expulsions.get(group).is_some_and(|known| known.body.removals.revoke(user, epoch))
     }

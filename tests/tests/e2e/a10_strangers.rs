@@ -6,30 +6,10 @@ use engine::ticket::{Ticket, UnixTime};
 use engine::wire::codec;
 use engine::wire::peer::PeerMessage;
 
-use crate::harness::member::{FILE, Shared, open_as_member};
+use crate::harness::member::{FILE, Shared, answer, open_as_member};
 use crate::harness::wire::Frame;
-use crate::harness::{Client, Content, Member, World};
-
-/// Ann shares a file in her group.
-fn shared() -> (World, Client, SocketAddr, Shared) {
-    let world = World::new();
-    let mut ann = world.user("ann");
-    ann.ok("create_group physics");
-    let file = Shared::new("physics", "file.bin", Content::new(2 << 20, 1));
-    let path = world.folder().join("file.bin");
-    std::fs::write(&path, &file.content.bytes).unwrap();
-    ann.ok(&format!("upload_file {} physics", path.display()));
-    ann.wait_seeders("physics", 1);
-    let address = ann.address();
-    (world, ann, address, file)
-}
-
-/// What a peer answers to the opening of a file.
-fn answer(stranger: &Member, to: SocketAddr, file: &Shared) -> Option<PeerMessage> {
-    let mut link = stranger.dial(to);
-    link.send(&file.open(0)).unwrap();
-    link.peer_message()
-}
+use crate::harness::world::shared;
+use crate::harness::{Client, Member, World};
 
 #[test]
 fn a_stranger_cannot_tell_whether_a_file_or_a_group_exists() {
@@ -82,27 +62,6 @@ fn an_asker_who_waits_to_be_accepted_gets_nothing_and_a_member_does() {
     eve.join("physics", &mut ann);
     let mut link = eve.dial(address);
     open_as_member(&mut link, &file);
-}
-
-#[test]
-fn a_removed_member_gets_no_more_bytes() {
-    let (world, mut ann, address, file) = shared();
-    let mut eve = Member::log_in(&world, "eve");
-    eve.join("physics", &mut ann);
-    let mut link = eve.dial(address);
-    let open = open_as_member(&mut link, &file);
-    assert_eq!(open.count, file.content.pieces());
-    link.send(&PeerMessage::Ask { file: FILE }).unwrap();
-    assert!(matches!(link.peer_message(), Some(PeerMessage::Grant { .. })));
-    ann.ok("remove_member physics eve");
-    assert_eq!(link.peer_message(), Some(PeerMessage::Close { file: open.file }));
-    link.send(&PeerMessage::Request { file: FILE, piece: 0 }).unwrap();
-    link.send(&PeerMessage::Bye).ok();
-    while let Some(frame) = link.receive() {
-        let Frame::Message(_) = frame else { panic!("a removed member got data") };
-    }
-    assert_eq!(ann.sent(), 0);
-    assert_eq!(answer(&eve, address, &file), Some(PeerMessage::Decline { file: FILE }));
 }
 
 /// Whoever shows this ticket gets no byte, and hears the same whether or not the file is there.
@@ -169,6 +128,25 @@ fn a_ticket_from_before_a_removal_is_worth_nothing() {
     gets_nothing(&mut ann, address, &eve, &eve.ticket.clone().unwrap(), &file);
 }
 
+#[test]
+fn a_ticket_that_no_tracker_signed_is_worth_nothing() {
+    let (world, mut ann, address, file) = shared();
+    let (eve, bob) = thief_and_member(&world, &mut ann);
+    let theirs = bob.ticket.clone().unwrap();
+    let mut stolen = theirs.clone();
+    stolen.body.device = eve.identity.device();
+    // In the tracker's name, with the signature of something else.
+    gets_nothing(&mut ann, address, &eve, &stolen, &file);
+    stolen.signature = eve.identity.sign(&stolen.body.layout());
+    gets_nothing(&mut ann, address, &eve, &stolen, &file);
+    // In the thief's own name.
+    stolen.signer = eve.identity.device();
+    gets_nothing(&mut ann, address, &eve, &stolen, &file);
+    let mut longer = theirs;
+    longer.body.until.0 += 1;
+    gets_nothing(&mut ann, address, &bob, &longer, &file);
+}
+
 /// The same ticket with another time, signed by the tracker's own key.
 fn at(world: &World, ticket: &Ticket, from: u64, until: u64) -> Ticket {
     let mut ticket = ticket.clone();
@@ -188,56 +166,4 @@ fn a_ticket_is_good_for_its_time_and_no_longer() {
     gets_nothing(&mut ann, address, &bob, &at(&world, &ticket, from + 90_000, until + 90_000), &file);
     bob.ticket = Some(at(&world, &ticket, from - 80_000, from + 600));
     open_as_member(&mut bob.dial(address), &file);
-}
-
-#[test]
-fn a_removed_member_gets_its_last_byte_within_seconds() {
-    let world = World::new();
-    let (mut ann, mut bob) = (world.user("ann"), world.user("bob"));
-    crate::harness::world::group("physics", &mut ann, &mut [&mut bob]);
-    let path = world.file("file.bin", 512 << 20, 1);
-    ann.ok(&format!("upload_file {} physics", path.display()));
-    bob.ok("download_file physics file.bin");
-    bob.wait_held(5);
-    ann.ok("remove_member physics bob");
-    let removed = std::time::Instant::now();
-    bob.told("you were removed from physics");
-    bob.refused("wait physics file.bin", "you are no longer a member of the group");
-    // What ann has sent by now is all that she sends.
-    let sent = ann.sent();
-    assert!(removed.elapsed() < std::time::Duration::from_secs(5), "{:?}", removed.elapsed());
-    assert!(sent < 512 << 20, "the removal came in the middle");
-    bob.quit();
-    assert_eq!(ann.sent(), sent);
-}
-
-#[test]
-fn running_downloads_finish_with_every_tracker_dead() {
-    let mut world = World::new();
-    let (mut ann, mut bob, mut carol) = (world.user("ann"), world.user("bob"), world.user("carol"));
-    crate::harness::world::group("physics", &mut ann, &mut [&mut bob, &mut carol]);
-    let path = world.file("file.bin", 256 << 20, 1);
-    ann.ok(&format!("upload_file {} physics", path.display()));
-    for client in [&mut bob, &mut carol] {
-        client.ok("download_file physics file.bin");
-        client.wait_held(1);
-    }
-    world.tracker.kill();
-    for client in [&mut bob, &mut carol] {
-        client.ok("wait");
-        crate::harness::content::assert_same(&path, &client.home.work.join("file.bin"));
-    }
-}
-
-#[test]
-fn a_removed_member_is_told_and_its_download_ends() {
-    let (world, mut ann, _address, _file) = shared();
-    let mut bob = world.user("bob");
-    crate::harness::world::join("physics", &mut ann, &mut bob);
-    ann.ok("stop_share physics file.bin");
-    bob.ok("download_file physics file.bin");
-    ann.ok("remove_member physics bob");
-    bob.told("you were removed from physics");
-    bob.refused("wait physics file.bin", "you are no longer a member of the group");
-    assert!(bob.ok("show_downloads").starts_with("[E] [physics] file.bin"));
 }

@@ -80,3 +80,18 @@ fn a_device_keeps_its_key_and_only_its_owner_can_read_it() {
     let why = String::from_utf8_lossy(&ran.stderr).into_owned();
     assert!(why.contains("holds no Ed25519 key; put back a copy of it"), "{why}");
 }
+
+#[test]
+fn who_guesses_passwords_is_made_to_wait_and_the_right_one_counts_again_then() {
+    let world = World::new();
+    let mut ann = world.client("ann");
+    ann.ok("create_user ann secret-ann");
+    for guess in 0..5 {
+        ann.refused(&format!("login ann guess-{guess}"), "wrong password");
+    }
+    ann.refused("login ann guess-5", "too many failed logins: try again in 1 s");
+    crate::harness::until("the wait is over", || {
+        ann.ask("login ann secret-ann").error().is_none().then_some(())
+    });
+    assert_eq!(ann.json("whoami")["user"], "ann");
+}

@@ -149,14 +149,26 @@ impl Shared {
 
     /// The opening of this file by somebody who holds `count` pieces.
     pub(crate) fn open(&self, count: u32) -> PeerMessage {
+        self.open_as(FILE, count)
+    }
+
+    /// The same, under another number.
+    pub(crate) fn open_as(&self, file: FileId, count: u32) -> PeerMessage {
         PeerMessage::Open(Box::new(Open {
-            file: FILE,
+            file,
             group: self.group.clone(),
             name: self.name.clone(),
             hashes: self.content.hashes.root(),
             count,
         }))
     }
+}
+
+/// What a peer answers to the opening of a file.
+pub(crate) fn answer(stranger: &Member, to: SocketAddr, file: &Shared) -> Option<PeerMessage> {
+    let mut link = stranger.dial(to);
+    link.send(&file.open(0)).unwrap();
+    link.peer_message()
 }
 
 /// Shows a ticket, opens `file` as somebody who holds nothing of it, and waits until the other side has opened it, too.
@@ -223,7 +235,7 @@ pub(crate) fn serve(
         match act(&mut link, stage) {
             Deed::Honest => {
                 // If the link has ended, the next read says so.
-                let _ended = answer(&mut link, file, held, &message, theirs);
+                let _ended = reply(&mut link, file, held, &message, theirs);
             }
             Deed::Done => {}
             Deed::Stop => return Some(link),
@@ -233,7 +245,7 @@ pub(crate) fn serve(
 }
 
 /// What an honest peer says to `message`.
-fn answer(
+fn reply(
     link: &mut Link,
     file: &Shared,
     held: &[u32],

@@ -9,6 +9,8 @@ use rustix::process::Signal;
 use tempfile::TempDir;
 
 use super::client::{Client, Home};
+use super::content::Content;
+use super::member::Shared;
 use super::process::Process;
 use super::{content, program};
 
@@ -71,6 +73,20 @@ impl World {
         content::write_file(&path, len, seed);
         path
     }
+}
+
+/// Ann shares a file in her group; where she listens.
+pub(crate) fn shared() -> (World, Client, SocketAddr, Shared) {
+    let world = World::new();
+    let mut ann = world.user("ann");
+    ann.ok("create_group physics");
+    let file = Shared::new("physics", "file.bin", Content::new(2 << 20, 1));
+    let path = world.folder().join("file.bin");
+    std::fs::write(&path, &file.content.bytes).unwrap();
+    ann.ok(&format!("upload_file {} physics", path.display()));
+    ann.wait_seeders("physics", 1);
+    let address = ann.address();
+    (world, ann, address, file)
 }
 
 /// Makes a group in which all of these are, the first as its owner.
