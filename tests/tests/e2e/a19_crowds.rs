@@ -10,7 +10,7 @@ use engine::limits::LINKS_PER_ADDRESS;
 use engine::peer::io::Role;
 use engine::wire::tracker::{Address, ClientMessage, Request};
 use node::identity::Identity;
-use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, socket_with};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::harness::wire::Link;
@@ -25,7 +25,9 @@ const PER_ADDRESS: usize = LINKS_PER_ADDRESS - 8;
 /// Connects from the address of that number, 127.0.1.1 being the first.
 fn connect_from(number: usize, to: SocketAddr) -> TcpStream {
     let address = Ipv4Addr::from_bits(Ipv4Addr::new(127, 0, 1, 1).to_bits() + u32::try_from(number).unwrap());
-    let from = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+    // Programs that other tests start must not inherit thousands of these: a terminal cannot wait for a descriptor above 1023.
+    let flags = SocketFlags::CLOEXEC;
+    let from = socket_with(AddressFamily::INET, SocketType::STREAM, flags, None).unwrap();
     bind(&from, &SocketAddr::from((address, 0))).unwrap();
     connect(&from, &to).unwrap();
     TcpStream::from(from)
