@@ -136,6 +136,12 @@ impl Uploads {
 }
 
 impl Peer {
+    /// Requests for a slot that wait here, or were turned away until there is a place.
+    #[must_use]
+    pub fn waiting_for_slots(&self) -> usize {
+        self.uploads.queue.len() + self.uploads.told_busy.len()
+    }
+
     /// A peer asks for a slot.
     pub(super) fn asked(&mut self, link: LinkId, file: FileId, turn: &mut Turn<'_>) {
         let uploads = &mut self.uploads;
