@@ -193,6 +193,9 @@ pub const STALL: Span = Span::from_secs(10);
 /// How long a peer that could not be reached, or that left, is not dialled again.
 pub const REDIAL: Span = Span::from_secs(10);
 
+/// How long a slot or a place is kept free for somebody who says nothing, before another gets one as well: far longer than an answer takes.
+pub const ANSWER_PATIENCE: Span = Span::from_secs(1);
+
 /// How long a granted slot may stay unused.
 pub const GRANT_PATIENCE: Span = Span::from_secs(30);
 

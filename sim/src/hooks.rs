@@ -2,6 +2,7 @@
 //! are forgotten.
 
 use engine::id::FileId;
+use engine::peer::Peer;
 use engine::time::{Span, Time};
 use engine::tracker::io::Stored;
 use engine::wire::peer::PeerMessage;
@@ -127,6 +128,19 @@ impl World {
             };
             self.faults.fire(Behaviour::Flood.name());
             self.put_on_wire(node, link, Packet::Peer(message));
+        }
+    }
+
+    /// Whether a node's uplink is at work on a piece.
+    pub(crate) fn is_sending(&self, node: NodeId) -> bool {
+        self.nodes[node.0].line.current.is_some()
+    }
+
+    /// Requests for a slot that wait at a client, or were turned away.
+    pub(crate) fn upload_queue(&self, node: NodeId) -> usize {
+        match &self.nodes[node.0].kind {
+            Kind::Client(client) => client.machine.as_ref().map_or(0, Peer::waiting_for_slots),
+            Kind::Tracker(_) | Kind::Puppet(_) => 0,
         }
     }
 

@@ -14,6 +14,8 @@ mod faults;
 mod hooks;
 mod jobs;
 mod links;
+#[cfg(test)]
+mod maxmin;
 pub mod measure;
 pub mod narrate;
 mod network;
@@ -21,6 +23,7 @@ mod node;
 mod notary;
 pub mod prose;
 mod queue;
+pub mod report;
 pub mod run;
 pub mod scenario;
 pub mod shrink;

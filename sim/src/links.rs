@@ -387,6 +387,14 @@ impl World {
         let to = 1 - connection.side(node);
         let end = &mut connection.ends[to];
         let in_at = self.nodes[end.node.0].line.come_in(began, self.now, transfer.extent.len);
+        #[cfg(test)]
+        self.watch.moved.push(crate::watch::Moved {
+            from: node,
+            to: end.node,
+            len: transfer.extent.len,
+            began,
+            arrived: in_at,
+        });
         let arrival = self.faults.arrival((node, end.node), self.now, in_at + connection.latency);
         end.last_delivery = end.last_delivery.max(arrival);
         let event = Event::Piece { link: transfer.link, to, file: transfer.theirs, bytes: transfer.bytes };

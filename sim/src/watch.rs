@@ -47,7 +47,21 @@ pub(crate) struct Watch {
     pub(crate) copies: BTreeMap<ContentId, Vec<u32>>,
     holdings: BTreeMap<(NodeId, ContentId), Holding>,
     counted: BTreeMap<NodeId, Counted>,
+    /// Every piece that was sent, to compare the network model with another.
+    #[cfg(test)]
+    pub(crate) moved: Vec<Moved>,
     names: BTreeMap<String, Whole>,
+}
+
+/// A piece that was sent: who, to whom, how many bytes, since when, and when its last byte was in, latency excluded.
+#[cfg(test)]
+#[derive(Clone, Debug)]
+pub(crate) struct Moved {
+    pub(crate) from: NodeId,
+    pub(crate) to: NodeId,
+    pub(crate) len: u32,
+    pub(crate) began: engine::time::Time,
+    pub(crate) arrived: engine::time::Time,
 }
 
 /// What one client holds of a file.

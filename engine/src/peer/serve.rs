@@ -15,7 +15,9 @@ use super::jobs::Job;
 use super::rate::Smooth;
 use super::turn::Turn;
 use crate::id::{FileId, JobId, LinkId};
-use crate::limits::{FAST_PIECE, GRANT_PATIENCE, GRANTS_MAX, SENDS_FAST, SWEEP, UPLOAD_QUEUE_MAX};
+use crate::limits::{
+    ANSWER_PATIENCE, FAST_PIECE, GRANT_PATIENCE, GRANTS_MAX, SENDS_FAST, SWEEP, UPLOAD_QUEUE_MAX,
+};
 use crate::piece::Extent;
 use crate::table::Table;
 use crate::time::{Span, Time};
@@ -73,7 +75,8 @@ impl Uploads {
             return GRANTS_MAX;
         }
         let ahead = self.grant_ahead_at().is_some_and(|at| at <= now);
-        (self.side_by_side(now) + usize::from(ahead)).min(GRANTS_MAX)
+        let unanswered = self.granted.len() - self.waits_for(&self.granted, now);
+        (self.side_by_side(now) + usize::from(ahead) + unanswered).min(GRANTS_MAX)
     }
 
     /// When the next slot is to be granted, if something is being sent.
@@ -90,9 +93,17 @@ impl Uploads {
         (self.slots(now) + UPLOAD_QUEUE_MAX).div_ceil(self.told_busy.len() + 1)
     }
 
-    /// Places in slots and queue that nobody has or was offered.
+    /// Of slots or places, those whose owners may still be about to answer. Others are not kept free for them: whoever is cut off would
+    /// otherwise stop the uplink.
+    fn waits_for(&self, given: &[Granted], now: Time) -> usize {
+        let usual = self.answer_time.get().unwrap_or(Span::ZERO);
+        let patience = ANSWER_PATIENCE.max(usual * 4);
+        given.iter().filter(|granted| now.since(granted.since) < patience).count()
+    }
+
+    /// Places in slots and queue that nobody has, and for which nobody was asked just now.
     fn room(&self, now: Time) -> usize {
-        let taken = self.in_use() + self.queue.len() + self.offers.len();
+        let taken = self.in_use() + self.queue.len() + self.waits_for(&self.offers, now);
         (self.slots(now) + UPLOAD_QUEUE_MAX).saturating_sub(taken)
     }
 
@@ -136,6 +147,12 @@ impl Uploads {
 }
 
 impl Peer {
+    /// Requests for a slot that wait here, or were turned away until there is a place.
+    #[must_use]
+    pub fn waiting_for_slots(&self) -> usize {
+        self.uploads.queue.len() + self.uploads.told_busy.len()
+    }
+
     /// A peer asks for a slot.
     pub(super) fn asked(&mut self, link: LinkId, file: FileId, turn: &mut Turn<'_>) {
         let uploads = &mut self.uploads;

@@ -54,6 +54,12 @@ struct OneScenario {
     /// Run this variant alone.
     #[arg(long)]
     variant: Option<String>,
+    /// Write a page with pictures: one file that needs no network.
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+    /// Write the same data as JSON.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
 }
 
 /// Which scenarios.

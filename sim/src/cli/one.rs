@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use sim::measure::Measure;
+use sim::report::Report;
 use sim::scenario::{Band, Scenario};
 use sim::trial::{Trial, Verdict};
 
@@ -24,12 +25,27 @@ const USUAL: &[Measure] = &[
 
 pub(super) fn one(which: &OneScenario) -> Result<Status, Error> {
     let mut worst = Verdict::Holds;
+    let mut trials = Vec::new();
     for scenario in load::chosen(which)? {
         let trial = Trial::of(&scenario, &scenario.seeds);
         report(&mut io::stdout().lock(), &which.scenario, &scenario, &trial)?;
         worst = worst.max(trial.verdict(&scenario));
+        if which.html.is_some() || which.json.is_some() {
+            trials.push((load::title(&which.scenario, &scenario), scenario, trial));
+        }
+    }
+    let pictures = Report::new(&trials);
+    if let Some(path) = &which.html {
+        write(path, &pictures.html()?)?;
+    }
+    if let Some(path) = &which.json {
+        write(path, &pictures.json()?)?;
     }
     Ok(worst.into())
+}
+
+fn write(path: &Path, text: &str) -> Result<(), Error> {
+    Ok(std::fs::write(path, text).map_err(|why| format!("{}: {why}", path.display()))?)
 }
 
 fn report(out: &mut impl Write, path: &Path, scenario: &Scenario, trial: &Trial) -> io::Result<()> {

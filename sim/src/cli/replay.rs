@@ -42,7 +42,8 @@ impl OneRun {
             return Ok((draw(seed), seed));
         }
         let (seed, variant) = (self.seed, self.variant.clone());
-        let which = OneScenario { scenario: self.what.clone().into(), seed, variant };
+        let scenario = self.what.clone().into();
+        let which = OneScenario { scenario, seed, variant, html: None, json: None };
         let mut scenarios = load::chosen(&which)?;
         if scenarios.len() > 1 {
             let names: Vec<String> = scenarios.into_iter().filter_map(|scenario| scenario.variant).collect();

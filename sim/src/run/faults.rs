@@ -46,6 +46,9 @@ impl<'a> Runner<'a> {
     /// Lets a fault begin, strike, or end.
     pub(super) fn strike(&mut self, deed: Deed) {
         self.changes_ahead -= 1;
+        if let Deed::Again(at) | Deed::Crash(_, at) = deed {
+            self.note_strike(at);
+        }
         match deed {
             Deed::Begin(at) => self.begin(at),
             Deed::Again(at) => self.strike_again(at),

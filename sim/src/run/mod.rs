@@ -49,6 +49,8 @@ struct Runner<'a> {
     /// Whether the tracker says of an incomplete file that it is there, as far as it was asked.
     listed: Option<bool>,
     samples: Vec<Sample>,
+    /// When each fault that strikes one at a time did.
+    strikes: Vec<(Span, usize)>,
     /// Whom each fault has hit that goes on.
     hit: BTreeMap<usize, Vec<NodeId>>,
     /// Classes that are to stay removed from the group for now.
@@ -71,6 +73,15 @@ pub fn run(scenario: &Scenario, seed: u64) -> Result<Run, Failure> {
 /// As of [`run`].
 pub fn run_narrated(scenario: &Scenario, seed: u64, listener: Listener) -> Result<Run, Failure> {
     through(scenario, seed, |world| world.listener = Some(listener))
+}
+
+/// The same, with the world as it is at the end.
+#[cfg(test)]
+pub(crate) fn run_watched(scenario: &Scenario, seed: u64) -> Result<World, Failure> {
+    let mut runner = Runner::new(scenario, seed);
+    runner.set_stage()?;
+    runner.play()?;
+    Ok(runner.world)
 }
 
 /// The same in a world that is broken on purpose.

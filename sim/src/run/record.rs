@@ -6,6 +6,12 @@ use super::Runner;
 use super::actor::Life;
 use crate::scenario::Behaviour;
 
+/// Parts of all files whose copies are noted.
+const PARTS_MAX: usize = 96;
+
+/// Strikes of faults that are noted in one run.
+const STRIKES_MAX: usize = 1_000;
+
 /// One run of a scenario.
 #[derive(Clone, Debug)]
 pub struct Run {
@@ -31,6 +37,8 @@ pub struct Run {
     pub honest_banned: usize,
     /// How often each fault has fired, by name.
     pub fired: std::collections::BTreeMap<&'static str, u64>,
+    /// When each fault, by its place in the scenario, struck somebody; of a fault that strikes very often, the first times.
+    pub strikes: Vec<(Span, usize)>,
     /// A digest of every action.
     pub trace: u64,
     /// How long it took, in seconds of the clock on the wall.
@@ -67,10 +75,19 @@ pub struct Sample {
     pub bytes_left: u64,
     /// The uplinks of everybody who is up and honest, together, in bytes a second.
     pub up: u64,
+    /// The share of honest peers that are up whose uplink is at work.
+    pub sending: f64,
+    /// Requests for a slot that wait at an uploader, or were turned away until there is a place: the mean over honest peers that are up.
+    pub queue_mean: f64,
+    /// The same, the most at one peer.
+    pub queue_max: usize,
+    /// How many hold each part of all files on average: one part a piece, or several pieces a part if there are many.
+    pub copies: Vec<f32>,
 }
 
 impl Runner<'_> {
     /// Notes what it looks like now.
+    #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52 requests")]
     pub(super) fn sample(&mut self) {
         let mut sample = Sample {
             at: self.since(self.world.now()),
@@ -78,7 +95,12 @@ impl Runner<'_> {
             completed: 0,
             bytes_left: self.world.watch.bytes_left,
             up: 0,
+            sending: 0.0,
+            queue_mean: 0.0,
+            queue_max: 0,
+            copies: self.copies(),
         };
+        let (mut sending, mut queued, mut there) = (0u32, 0, 0u32);
         for actor in &self.actors {
             let class = &self.scenario.classes[actor.class];
             if class.behaviour != Behaviour::Honest {
@@ -87,9 +109,37 @@ impl Runner<'_> {
             let up = matches!(actor.life, Life::Up);
             sample.fetching += u32::from(up && actor.is_fetching());
             sample.completed += u32::from(actor.completed.is_some());
-            sample.up += if up { class.access.up } else { 0 };
+            if up {
+                sample.up += class.access.up;
+                let queue = self.world.upload_queue(actor.node);
+                sample.queue_max = sample.queue_max.max(queue);
+                queued += queue;
+                sending += u32::from(self.world.is_sending(actor.node));
+                there += 1;
+            }
         }
+        let mean = |sum: f64| sum / f64::from(there.max(1));
+        sample.sending = mean(sending.into());
+        sample.queue_mean = mean(queued as f64);
         self.samples.push(sample);
+    }
+
+    /// How many hold each part of all files.
+    #[expect(clippy::cast_precision_loss, reason = "fewer than 2^24 peers")]
+    fn copies(&self) -> Vec<f32> {
+        let files = self.files.iter().filter_map(|whole| self.world.watch.copies.get(&whole.content));
+        let all: Vec<u32> = files.flatten().copied().collect();
+        let together = all.len().div_ceil(PARTS_MAX).max(1);
+        let mean = |part: &[u32]| part.iter().sum::<u32>() as f32 / part.len() as f32;
+        all.chunks(together).map(mean).collect()
+    }
+
+    /// Notes that a fault strikes.
+    pub(super) fn note_strike(&mut self, fault: usize) {
+        if self.strikes.len() < STRIKES_MAX {
+            let at = self.since(self.world.now());
+            self.strikes.push((at, fault));
+        }
     }
 
     pub(super) fn record(self, seed: u64, wall_s: f64) -> Run {
@@ -122,6 +172,7 @@ impl Runner<'_> {
             trace: self.world.trace(),
             wall_s,
             samples: self.samples,
+            strikes: self.strikes,
         }
     }
 }

@@ -55,6 +55,7 @@ impl<'a> Runner<'a> {
             changes_ahead: 0,
             listed: None,
             samples: Vec::new(),
+            strikes: Vec::new(),
             hit: BTreeMap::new(),
             expelling: BTreeSet::new(),
             tracker_copy: Stored::default(),
