@@ -98,6 +98,12 @@ pub const RANDOM_FIRST_PIECES: u32 = 4;
 /// Copies of one piece under way at once in the end game.
 pub const END_GAME_COPIES: usize = 2;
 
+/// The same, with those counted that are late: all may have been asked of slow peers.
+pub const END_GAME_COPIES_MAX: usize = 4;
+
+/// A copy is late after four times what a piece usually takes, and not before this: on fast links a hiccup is longer than pieces take.
+pub const COPY_PATIENCE: Span = Span::from_millis(200);
+
 /// Bad pieces after which a device is banned; after the first it is asked only when nobody else can help.
 pub const BAD_PIECES_BAN: u32 = 3;
 

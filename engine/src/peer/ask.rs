@@ -15,14 +15,12 @@ use super::strategy::Strategy;
 use super::turn::Turn;
 use crate::id::{FileId, LinkId, Slot};
 use crate::limits::{
-    END_GAME_COPIES, FAST_PIECE, OUTSTANDING_PER_LINK, OUTSTANDING_SLOW, RANDOM_FIRST_PIECES, SLOTS, STALL,
+    COPY_PATIENCE, END_GAME_COPIES, END_GAME_COPIES_MAX, FAST_PIECE, OUTSTANDING_PER_LINK, OUTSTANDING_SLOW,
+    RANDOM_FIRST_PIECES, SLOTS, STALL,
 };
 use crate::time::{Span, Time};
 use crate::violation::Violation;
 use crate::wire::peer::PeerMessage;
-
-/// How long a piece is expected to take from a peer that was never measured: optimistic, so that each gets a try.
-const UNMEASURED: Span = Span::from_millis(1);
 
 /// Requests for slots beyond the number of pieces that are coming in.
 const SPARE_ASKS: usize = 4;
@@ -53,7 +51,8 @@ impl Peer {
         let download = file.download()?;
         // Who waits at more places than it has pieces coming in keeps others from them.
         let patient = download.flights.len() + SPARE_ASKS;
-        if download.outstanding() >= share || download.asks >= askable(download).min(patient) {
+        if download.outstanding() >= share || download.asks >= askable(download, self.late(now)).min(patient)
+        {
             return None;
         }
         let (links, bad, rng) = (&self.links, &self.bad_pieces, &mut self.peer_rng);
@@ -64,6 +63,8 @@ impl Peer {
         let bad_will_do = (bad.is_empty() && silent.is_empty())
             || !file.neighbours.iter().any(|(id, n)| n.useful > 0 && !is_bad(id));
         let strategy = self.config.strategy;
+        // Who was never measured is taken for one like the others.
+        let typical = self.piece_time.get().unwrap_or_default();
         file.neighbours
             .iter()
             .filter_map(|(id, neighbour)| {
@@ -72,7 +73,7 @@ impl Peer {
                     return None;
                 }
                 let link = links.get(*id).filter(|link| can_ask(neighbour, link, now))?;
-                let rank = rank(strategy, neighbour, link);
+                let rank = rank(strategy, neighbour, link, now, typical);
                 Some(((rank, rng.random::<u32>()), *id))
             })
             .min()
@@ -120,11 +121,12 @@ impl Peer {
         if !self.ask_answered(link, id, turn.now) {
             return self.violation(link, Violation::UnaskedAnswer, turn);
         }
+        let late = self.late(turn.now);
         let fetching = self.files.get(id).filter(|file| may_fetch(file, turn.now));
         let may_fetch = fetching.is_some();
         let picked = fetching.and_then(|file| {
             let neighbour = file.neighbours.get(&link)?;
-            pick(file, neighbour, link, hint, &mut self.piece_rng)
+            pick(file, neighbour, link, hint, late, &mut self.piece_rng)
         });
         let slot = picked.and_then(|_| self.free_slots.pop());
         match (picked, slot) {
@@ -192,6 +194,12 @@ impl Peer {
         }
     }
 
+    /// In the end game, a copy that was asked for before this time does not count any more.
+    pub(super) fn late(&self, now: Time) -> Time {
+        let patience = self.piece_time.get().map_or(STALL, |typical| (typical * 4).max(COPY_PATIENCE));
+        now - patience
+    }
+
     fn neighbour_mut(&mut self, link: LinkId, id: FileId) -> Option<&mut Neighbour> {
         self.files.get_mut(id)?.neighbours.get_mut(&link)
     }
@@ -210,15 +218,18 @@ fn may_fetch(file: &File, now: Time) -> bool {
 }
 
 /// How many slots there is use for: the pieces not under way, or in the end game those under way once only.
-fn askable(download: &Download) -> usize {
+pub(super) fn askable(download: &Download, late: Time) -> usize {
     if download.picker.wanted() > 0 {
         return download.picker.wanted();
     }
-    download.flights.values().filter(|flight| needs_a_copy(flight)).count()
+    download.flights.values().filter(|flight| needs_a_copy(flight, late)).count()
 }
 
-fn needs_a_copy(flight: &Flight) -> bool {
-    !flight.verified && flight.arrived == 0 && flight.sources.len() < END_GAME_COPIES
+/// Whether a further copy of a piece is wanted in the end game: those that are late do not count, up to a limit.
+fn needs_a_copy(flight: &Flight, late: Time) -> bool {
+    let in_time = flight.sources.iter().filter(|source| source.asked > late).count();
+    let more = in_time < END_GAME_COPIES && flight.sources.len() < END_GAME_COPIES_MAX;
+    more && !flight.verified && flight.arrived == 0
 }
 
 /// Whether a neighbour has something for us, and perhaps a place.
@@ -237,12 +248,12 @@ fn can_ask(neighbour: &Neighbour, link: &Link, now: Time) -> bool {
 }
 
 /// What a strategy orders uploaders by: the least is asked.
-fn rank(strategy: Strategy, neighbour: &Neighbour, link: &Link) -> u64 {
+fn rank(strategy: Strategy, neighbour: &Neighbour, link: &Link, now: Time, typical: Span) -> u64 {
     match strategy {
         Strategy::LeastLoaded => neighbour.outstanding() as u64,
         Strategy::FewestPieces => u64::from(neighbour.have.count()),
         Strategy::Random => 0,
-        Strategy::Adaptive => link.expected(neighbour.outstanding(), UNMEASURED).0,
+        Strategy::Adaptive => link.expected(now, neighbour.outstanding(), typical).0,
     }
 }
 
@@ -254,6 +265,7 @@ fn pick(
     neighbour: &Neighbour,
     link: LinkId,
     hint: Option<u32>,
+    late: Time,
     rng: &mut crate::seed::Choice,
 ) -> Option<u32> {
     let download = file.download()?;
@@ -276,7 +288,9 @@ fn pick(
     download
         .flights
         .iter()
-        .filter(|(piece, flight)| needs_a_copy(flight) && elsewhere(flight) && neighbour.have.has(**piece))
+        .filter(|(piece, flight)| {
+            needs_a_copy(flight, late) && elsewhere(flight) && neighbour.have.has(**piece)
+        })
         .filter(|(piece, _)| !neighbour.cancelling.contains(piece))
         .min_by_key(|(_, flight)| flight.sources.iter().map(|source| source.asked).min())
         .map(|(piece, _)| *piece)

@@ -37,7 +37,9 @@ impl Peer {
     pub(super) fn arrived(&mut self, link: LinkId, extent: Extent, slot: Slot, turn: &mut Turn<'_>) {
         let Some(source) = self.land(link, extent, Some(slot)) else { return };
         if let Some(there) = self.links.get_mut(link) {
-            there.piece_time.add(turn.now.since(there.waiting_since.max(source.asked)));
+            let took = turn.now.since(there.waiting_since.max(source.asked));
+            there.piece_time.add(took);
+            self.piece_time.add(took);
             there.waiting_since = turn.now;
             there.stalls = 0;
             self.silent.remove(&there.device);
@@ -98,6 +100,10 @@ impl Peer {
     /// Takes back a request for a piece; its slot is free at once.
     pub(super) fn cancel(&mut self, link: LinkId, extent: Extent, turn: &mut Turn<'_>) {
         if let Some(source) = self.land(link, extent, None) {
+            let typical = self.piece_time.get().unwrap_or_default();
+            if let Some(there) = self.links.get_mut(link) {
+                there.gave_up(turn.now.since(there.waiting_since.max(source.asked)), typical);
+            }
             turn.act(Action::Discard { link, extent });
             self.free_slots.push(source.slot);
             let neighbour = self.files.get_mut(extent.file).and_then(|file| file.neighbours.get_mut(&link));

@@ -71,11 +71,23 @@ impl Link {
         }
     }
 
-    /// How long the remote will take until one more piece from it is here, if it was ever measured: its queue and what it owes us,
-    /// times its smoothed time for a piece.
-    pub(super) fn expected(&self, outstanding: usize, unmeasured: Span) -> Span {
+    /// How long the remote will take until one more piece from it is here: its queue and what it owes us, times its smoothed time for a
+    /// piece. What it owes and has not sent yet tells something, too: it takes at least as long as we have waited.
+    pub(super) fn expected(&self, now: Time, outstanding: usize, unmeasured: Span) -> Span {
         let ahead = (outstanding as u64).max(u64::from(self.queue)) + 1;
-        self.piece_time.get().unwrap_or(unmeasured) * ahead
+        self.piece_time.get().unwrap_or(unmeasured).max(self.waited(now)) * ahead
+    }
+
+    /// How long it has owed a piece, or nothing at all.
+    fn waited(&self, now: Time) -> Span {
+        if self.owed > 0 { now.since(self.waiting_since) } else { Span::default() }
+    }
+
+    /// A piece is taken back from it: if we waited longer than it should have taken, it is that slow at least.
+    pub(super) fn gave_up(&mut self, waited: Span, typical: Span) {
+        if waited > self.piece_time.get().unwrap_or(typical) {
+            self.piece_time.add(waited);
+        }
     }
 }
 

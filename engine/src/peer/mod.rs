@@ -53,6 +53,7 @@ use jobs::{Job, Jobs};
 use leaving::Departure;
 use link::{Link, Links};
 use members::Member;
+use rate::Smooth;
 use serve::Uploads;
 use session::Session;
 use share::{ToOpen, Wanted};
@@ -105,6 +106,8 @@ pub struct Peer {
     banned: BTreeSet<DeviceId>,
     /// Devices that did not even answer that we no longer wait, and gave nothing since: asked only for what nobody else has.
     silent: BTreeSet<DeviceId>,
+    /// How long a piece took, whoever sent it.
+    piece_time: Smooth,
     free_slots: Vec<Slot>,
     /// Free slots that are promised to requests under way.
     reserved: usize,
@@ -148,6 +151,7 @@ impl Peer {
             bad_pieces: BTreeMap::new(),
             banned: BTreeSet::new(),
             silent: BTreeSet::new(),
+            piece_time: Smooth::default(),
             free_slots: (0..SLOTS).rev().map(Slot).collect(),
             reserved: 0,
             uploads: Uploads::default(),

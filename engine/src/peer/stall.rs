@@ -3,6 +3,7 @@
 use alloc::vec::Vec;
 
 use super::Peer;
+use super::ask::askable;
 use super::fetch::want_again;
 use super::file::Neighbour;
 use super::io::Action;
@@ -62,6 +63,19 @@ impl Peer {
             self.take_back_from_stalled(*link, id, turn);
         }
         self.withdraw_late(id, turn);
+        self.copy_late(id, turn.now);
+    }
+
+    /// In the end game copies that have become late are wanted once more, perhaps of those that had nothing else.
+    fn copy_late(&mut self, id: FileId, now: Time) {
+        let late = self.late(now);
+        let Some(file) = self.files.get_mut(id) else { return };
+        if file
+            .download()
+            .is_some_and(|download| download.picker.wanted() == 0 && askable(download, late) > 0)
+        {
+            file.neighbours.values_mut().for_each(|neighbour| neighbour.fruitless = false);
+        }
     }
 
     /// Takes back what a silent peer owes, as far as somebody else can give it.
@@ -91,8 +105,9 @@ impl Peer {
     fn withdraw_late(&mut self, id: FileId, turn: &mut Turn<'_>) {
         let links = &self.links;
         let late = |link: &LinkId, neighbour: &Neighbour| {
-            let expected =
-                links.get(*link).map_or(STALL, |link| link.expected(neighbour.outstanding(), UNTRIED));
+            let expected = links
+                .get(*link)
+                .map_or(STALL, |link| link.expected(turn.now, neighbour.outstanding(), UNTRIED));
             let patience = if neighbour.withdrawing { STALL } else { (expected * 4).max(STALL) };
             turn.now.since(neighbour.asked) >= patience
         };
