@@ -146,8 +146,8 @@ pub enum Behaviour {
 }
 
 impl Behaviour {
-    /// Those who come for what they may not have.
-    pub const INTRUDERS: &[Behaviour] = &[Behaviour::Stranger, Behaviour::Thief, Behaviour::Outcast];
+    /// Those who come for what they may not have, in order of name.
+    pub const INTRUDERS: &[Behaviour] = &[Behaviour::Outcast, Behaviour::Stranger, Behaviour::Thief];
 
     /// All ways in which a peer that takes part breaks the rules.
     pub const BAD: &[Behaviour] = &[
