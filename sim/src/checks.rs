@@ -10,6 +10,7 @@ use engine::id::{FileId, LinkId};
 use engine::limits::{DIALS_MAX, GRANTS_MAX, JOBS_MAX, LINKS_MAX, SLOTS};
 use engine::name::Place;
 use engine::peer::command::News;
+use engine::ticket::LIFETIME;
 use engine::time::Span;
 use engine::violation::Violation;
 use engine::wire::codec;
@@ -86,8 +87,11 @@ impl World {
             }
             return;
         }
-        let since = self.expelled.get(&(group.clone(), user.clone()));
-        let lately = since.is_some_and(|since| self.now.since(*since) <= GRACE);
+        let since = self.expelled.get(&(group.clone(), user.clone())).copied();
+        let lately = since.is_some_and(|since| self.now.since(since) <= GRACE);
+        if since.is_some_and(|since| self.now.since(since) > LIFETIME) {
+            self.wrong(&format!("{from:?} sends a piece of {group} to {user}, a day after the removal"));
+        }
         if !lately && !self.faults.may_not_know(from, self.now) {
             self.wrong(&format!("{from:?} sends a piece of {group} to {user}, who is no member"));
         }

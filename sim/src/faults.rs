@@ -28,6 +28,8 @@ pub(crate) struct Faults {
     active: BTreeMap<(NodeId, FaultKind), Strength>,
     /// Nodes that the rest of the world cannot reach, or that it cannot be reached from, and until when.
     cuts: Vec<Cut>,
+    /// Nodes that no partition keeps from anybody.
+    spared: BTreeSet<NodeId>,
     /// How often each has fired, by name.
     pub(crate) fired: BTreeMap<&'static str, u64>,
     /// The latest time for which something was sent to each node, and on which connection.
@@ -54,6 +56,7 @@ impl Faults {
             rng: seed.child(FAULTS).stream(Purpose::Peers),
             active: BTreeMap::new(),
             cuts: Vec::new(),
+            spared: BTreeSet::new(),
             fired: BTreeMap::new(),
             latest: BTreeMap::new(),
             network: false,
@@ -77,6 +80,11 @@ impl Faults {
         self.cuts.push(Cut { nodes, one_way, until });
     }
 
+    /// No partition keeps this node from anybody.
+    pub(crate) fn spare(&mut self, node: NodeId) {
+        self.spared.insert(node);
+    }
+
     /// Counts something that fired.
     pub(crate) fn fire(&mut self, name: &'static str) {
         *self.fired.entry(name).or_default() += 1;
@@ -97,7 +105,7 @@ impl Faults {
 
     /// Until when nothing gets from one node to another, if it does not get there now.
     pub(crate) fn cut_off(&mut self, from: NodeId, to: NodeId, now: Time) -> Option<Time> {
-        if self.cuts.is_empty() {
+        if self.cuts.is_empty() || self.spared.contains(&from) || self.spared.contains(&to) {
             return None;
         }
         self.cuts.retain(|cut| cut.until > now);

@@ -1,7 +1,7 @@
 //! What a run does to the world beyond what people do: lines and clocks change, clients misbehave, disks are lost, and those who are gone
 //! are forgotten.
 
-use engine::id::FileId;
+use engine::id::{FileId, LinkId};
 use engine::peer::Peer;
 use engine::time::{Span, Time};
 use engine::tracker::io::Stored;
@@ -9,7 +9,7 @@ use engine::wire::peer::PeerMessage;
 
 use crate::disk::Disk;
 use crate::network::{Access, NodeId, Packet};
-use crate::node::Kind;
+use crate::node::{Heard, Kind};
 use crate::scenario::Behaviour;
 use crate::world::{TRACKER, World};
 
@@ -141,6 +141,14 @@ impl World {
         match &self.nodes[node.0].kind {
             Kind::Client(client) => client.machine.as_ref().map_or(0, Peer::waiting_for_slots),
             Kind::Tracker(_) | Kind::Puppet(_) => 0,
+        }
+    }
+
+    /// What happened to somebody driven by hand since this was asked last.
+    pub(crate) fn take_heard(&mut self, puppet: NodeId) -> Vec<(LinkId, Heard)> {
+        match &mut self.nodes[puppet.0].kind {
+            Kind::Puppet(puppet) => std::mem::take(&mut puppet.heard),
+            Kind::Client(_) | Kind::Tracker(_) => Vec::new(),
         }
     }
 

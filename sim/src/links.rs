@@ -221,6 +221,7 @@ impl World {
     pub(crate) fn deliver_piece(&mut self, link: LinkId, to: usize, file: FileId, bytes: Bytes) {
         let Some(node) = self.listener(link, to) else { return };
         if matches!(self.nodes[node.0].kind, Kind::Puppet(_)) {
+            self.watch.taken(node, self.now);
             return self.puppet_hears(node, link, Heard::Piece(bytes.piece));
         }
         let Some(connection) = self.links.get_mut(link) else { return };

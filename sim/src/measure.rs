@@ -52,6 +52,8 @@ measures! {
     Wasted "wasted_percent" "Bytes that left on uplinks and were not stored, of all that left."
     WastedPerBadNeighbour "wasted_per_bad_neighbour" "Pieces wasted, for each pair of an honest peer and one that breaks the rules that were connected."
     HonestBanned "honest_banned" "Honest peers that others have banned."
+    OutcastPieces "outcast_pieces" "Pieces that came to those who were to be removed."
+    LastByte "last_byte_s" "How long after their removal the last of those came, in seconds."
     UplinkUtilisation "uplink_utilisation" "Bytes that left over what all uplinks could carry, in the middle half of the run."
     SteadyMean "steady_mean_s" "The mean download time of those who completed after the warm-up, in seconds."
     SteadyRatio "steady_ratio" "The same over the formula of Qiu and Srikant."
@@ -165,6 +167,8 @@ impl Measured {
                 Some(pieces / run.bad_pairs as f64).filter(|share| share.is_finite())
             }
             Measure::HonestBanned => Some(run.honest_banned as f64),
+            Measure::OutcastPieces => Some(run.outcast_pieces as f64),
+            Measure::LastByte => run.last_byte.map(|late| late.0 as f64 / 1e6),
             Measure::UplinkUtilisation => utilisation(&run.samples),
             Measure::SteadyMean => chosen.steady_mean_s(),
             Measure::SteadyRatio => Some(chosen.steady_mean_s()? / bounds::steady_s(scenario)?),

@@ -468,6 +468,16 @@ impl World {
         self.send_packet(puppet, link, Packet::Client(message));
     }
 
+    /// The tracker says something to a client that its machine did not say: it has lost its mind, or was broken into.
+    pub fn tracker_says(&mut self, to: NodeId, message: TrackerMessage) {
+        let link = self.nodes[to.0].links.iter().copied().find(|link| {
+            self.links.get(*link).is_some_and(|there| there.ends[1].node == TRACKER && !there.ending)
+        });
+        if let Some(link) = link {
+            self.put_on_wire(TRACKER, link, Packet::Tracker(message));
+        }
+    }
+
     /// A puppet asks the tracker for something; returns the number of the request.
     pub fn ask(&mut self, puppet: NodeId, link: LinkId, request: Request) -> u64 {
         let node = self.puppet_mut(puppet);

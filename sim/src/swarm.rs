@@ -36,8 +36,10 @@ pub fn draw(seed: u64) -> Scenario {
     let mut dice = Dice { rng };
     let storm = dice.time(30, 3_600);
     let files = dice.files();
-    let classes = dice.classes(storm);
-    let faults = dice.faults(&classes, storm);
+    let mut classes = dice.classes(storm);
+    let mut faults = dice.faults(&classes, storm);
+    let (latency, costs) = (dice.latency(), dice.costs());
+    dice.intruders(storm, &mut classes, &mut faults);
     Scenario {
         variant: None,
         about: format!("Drawn from the seed {seed}."),
@@ -46,8 +48,8 @@ pub fn draw(seed: u64) -> Scenario {
         warm_up: 0.0,
         heavy: false,
         checks: true,
-        tracker: Access { up: 1 << 30, down: 1 << 30, latency: dice.latency() },
-        costs: dice.costs(),
+        tracker: Access { up: 1 << 30, down: 1 << 30, latency },
+        costs,
         files,
         classes,
         faults,
@@ -134,6 +136,23 @@ impl Dice {
             classes.push(self.class("z-bad", count, seeds, behaviour));
         }
         classes
+    }
+
+    /// Strangers, thieves, and members who will be removed.
+    fn intruders(&mut self, storm: Span, classes: &mut Vec<Class>, faults: &mut Vec<Fault>) {
+        for behaviour in Behaviour::INTRUDERS {
+            if !self.chance(0.15) {
+                continue;
+            }
+            let name = format!("z-{}", behaviour.name());
+            classes.push(self.class(&name, 1, false, *behaviour));
+            if *behaviour == Behaviour::Outcast {
+                let at = Span(self.rng.random_range(0..storm.0));
+                let removal = self.fault(FaultKind::Expel, &[], storm);
+                let whom = Whom::Class(classes.len() - 1);
+                faults.push(Fault { name, whom, share: 1.0, at, until: None, ..removal });
+            }
+        }
     }
 
     fn class(&mut self, name: &str, count: u32, seeds: bool, behaviour: Behaviour) -> Class {

@@ -8,6 +8,7 @@ use engine::bitfield::Bitfield;
 use engine::id::CommandId;
 use engine::name::FileName;
 use engine::peer::command::News;
+use engine::time::Time;
 
 use crate::content::{Bytes, ContentId, Whole};
 use crate::network::NodeId;
@@ -43,6 +44,8 @@ pub(crate) struct Watch {
     pub(crate) pieces_stored: u64,
     /// Pairs of an honest client and one that breaks the rules that were connected.
     pub(crate) bad_pairs: BTreeSet<(NodeId, NodeId)>,
+    /// Pieces that came to somebody driven by hand: how many, and when the last.
+    pub(crate) taken: BTreeMap<NodeId, (u64, Time)>,
     /// How many live clients hold each piece.
     pub(crate) copies: BTreeMap<ContentId, Vec<u32>>,
     holdings: BTreeMap<(NodeId, ContentId), Holding>,
@@ -130,6 +133,12 @@ impl Watch {
             self.counted.remove(&from);
             self.word(from, Word::Uploaded);
         }
+    }
+
+    /// A piece came to somebody driven by hand.
+    pub(crate) fn taken(&mut self, by: NodeId, now: Time) {
+        let (count, last) = self.taken.entry(by).or_default();
+        (*count, *last) = (*count + 1, now);
     }
 
     /// From now on the copies of this content are counted.

@@ -206,6 +206,8 @@ impl World {
         }
         if id == TRACKER {
             self.check_tracker_birth();
+            // What it did not come to say, everybody hears when they have found it again.
+            (0..self.nodes.len()).for_each(|node| self.faults.late_word(NodeId(node), self.now));
         }
         let wall = crate::notary::wall(self.now);
         match &self.nodes[id.0].kind {

@@ -2,6 +2,11 @@
 //!
 //! Each function takes any bytes, and panics only if the code under test breaks a promise.
 
+mod channel;
+mod peer;
+mod ticket;
+mod tracker;
+
 use std::fmt::Debug;
 
 use bincode::{Decode, Encode};
@@ -11,6 +16,11 @@ use engine::wire::frame::{DataHead, HEAD_LEN, Head, Kind};
 use engine::wire::peer::PeerMessage;
 use engine::wire::tracker::{ClientMessage, TrackerMessage};
 use node::tracker_info::{TRACKERS_MAX, parse, print};
+
+pub use channel::channel;
+pub use peer::peer;
+pub use ticket::ticket;
+pub use tracker::tracker;
 
 /// Longest message about a bad tracker list, in bytes: some lines on a terminal.
 const COMPLAINT_LEN_MAX: usize = 1_000;

@@ -28,6 +28,9 @@ pub fn of(target: &str) -> Vec<Seed> {
         "frame" => frames(),
         "message" => [peer_messages(), client_messages(), tracker_messages(), broken_messages()].concat(),
         "tracker_info" => tracker_lists(),
+        "ticket" => tickets(),
+        // What these do is said by bytes that only a fuzzer finds.
+        "channel" | "peer" | "tracker" => Vec::new(),
         _ => unreachable!("no target {target}"),
     }
 }
@@ -82,14 +85,14 @@ fn content() -> Content {
     Content { size, checksum: Blake3([1; 32]), hashes: Blake3([2; 32]) }
 }
 
-fn ticket() -> Box<Ticket> {
+pub(crate) fn ticket() -> Box<Ticket> {
     let (from, until) = (UnixTime(1_800_000_000), UnixTime(1_800_086_400));
     let body =
         Membership { group: group(), user: user(), device: DeviceId([3; 32]), epoch: 70_000, from, until };
     Box::new(Signed { body, signer: DeviceId([7; 32]), signature: Signature([8; 64]) })
 }
 
-fn expulsions() -> Box<Signed<Expulsions>> {
+pub(crate) fn expulsions() -> Box<Signed<Expulsions>> {
     let mut removals = Removals::of_new_group(3);
     removals.add(&user(), 70_000);
     let body = Expulsions { group: group(), removals };
@@ -192,6 +195,33 @@ fn broken_messages() -> Vec<Seed> {
         ("broken_name_long", [&[4, 251, 0, 1][..], &[b'x'; NAME_LEN_MAX + 1]].concat()),
         ("broken_zeros", vec![0; 64]),
         ("broken_ones", vec![0xff; 64]),
+    ]
+}
+
+/// As they are, or as what is to be changed in one that was signed: where, in two bytes, and which bits.
+fn tickets() -> Vec<Seed> {
+    let mut later = ticket();
+    later.body.until = UnixTime(u64::MAX);
+    let mut stranger = ticket();
+    stranger.body.device = DeviceId([9; 32]);
+    let mut many = expulsions();
+    (0..99).for_each(|at| many.body.removals.add(&name(&format!("user{at}")), 70_001 + at));
+    let mut endless = expulsions();
+    endless.body.removals.epoch = u64::MAX;
+    vec![
+        ("unchanged", Vec::new()),
+        ("ticket", encode(&*ticket())),
+        ("ticket_later", encode(&*later)),
+        ("ticket_of_a_stranger", encode(&*stranger)),
+        ("expulsions", encode(&*expulsions())),
+        ("expulsions_full", encode(&*many)),
+        ("expulsions_endless", encode(&*endless)),
+        ("change_of_the_first_byte", vec![0, 0, 1]),
+        ("change_of_a_name", vec![1, 0, 32]),
+        ("change_of_the_device", vec![14, 0, 1]),
+        ("change_of_the_signature", vec![150, 0, 128]),
+        ("two_changes", vec![20, 0, 1, 120, 0, 1]),
+        ("something_behind", vec![0]),
     ]
 }
 

@@ -13,8 +13,15 @@ use tests::{fuzz, seeds};
 
 type Target = (&'static str, fn(&[u8]));
 
-const TARGETS: [Target; 3] =
-    [("frame", fuzz::frame), ("message", fuzz::message), ("tracker_info", fuzz::tracker_info)];
+const TARGETS: [Target; 7] = [
+    ("frame", fuzz::frame),
+    ("message", fuzz::message),
+    ("tracker_info", fuzz::tracker_info),
+    ("ticket", fuzz::ticket),
+    ("channel", fuzz::channel),
+    ("peer", fuzz::peer),
+    ("tracker", fuzz::tracker),
+];
 
 /// The folder of a corpus; its seeds are written anew first, once, if the environment says so.
 fn corpus(target: &str) -> PathBuf {

@@ -81,6 +81,19 @@ fn bytes_to_somebody_who_is_no_member() {
 }
 
 #[test]
+fn bytes_to_an_outcast() {
+    let more = "[class.outcast]\ncount = 1\nbehaviour = \"outcast\"\n\
+                [fault.end]\nkind = \"expel\"\nclass = \"outcast\"\nat = \"5 s\"";
+    assert_found(Sabotage::SwallowsExpulsions, more, FailureKind::WrongResult, "who is no member");
+}
+
+#[test]
+fn bytes_to_a_thief() {
+    let more = "[class.thief]\ncount = 1\nbehaviour = \"thief\"";
+    assert_found(Sabotage::FindsSignaturesRight, more, FailureKind::WrongResult, "where nobody is logged in");
+}
+
+#[test]
 fn blame_of_the_honest() {
     assert_found(Sabotage::SpoilsInTransit, "", FailureKind::WrongResult, "blames the honest");
 }
@@ -141,6 +154,18 @@ fn every_fault_fires_and_everything_completes_all_the_same() {
         let excused =
             matches!(kind, FaultKind::CorruptPieces | FaultKind::CorruptDisk | FaultKind::WrongDigest);
         assert!(done == 6 || excused, "{kind:?}: {done} of 6 complete");
+    }
+}
+
+#[test]
+fn whoever_intrudes_tries_and_is_survived() {
+    for behaviour in Behaviour::INTRUDERS {
+        let name = behaviour.name();
+        let run = fires(name, &format!("[class.z-bad]\ncount = 2\nbehaviour = \"{name}\"\n"));
+        let done = run.peers.iter().filter(|peer| peer.counts && peer.completed.is_some()).count();
+        assert_eq!(done, 6, "{name}");
+        let wanted = *behaviour == Behaviour::Outcast;
+        assert_eq!(run.outcast_pieces > 0, wanted, "{name} got {} pieces", run.outcast_pieces);
     }
 }
 

@@ -87,6 +87,7 @@ impl Runner<'_> {
             Deed::Fetch(actor, file) => self.fetches(actor, file),
             Deed::Leave(actor) => self.leaves(actor),
             Deed::Flood(actor) => self.floods(actor),
+            Deed::Intrude(intruder) => self.intrudes(intruder),
             Deed::Sample => self.sample(),
             _ => self.strike(deed),
         }

@@ -19,6 +19,8 @@ pub(super) enum Deed {
     Leave(usize),
     /// This actor, who floods others, does so.
     Flood(usize),
+    /// This intruder tries what it can.
+    Intrude(usize),
     /// This fault begins.
     Begin(usize),
     /// This fault, which comes by chance, strikes.

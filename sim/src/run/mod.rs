@@ -7,6 +7,7 @@ mod actor;
 mod agenda;
 mod failure;
 mod faults;
+mod intruder;
 mod record;
 mod settle;
 mod stage;
@@ -26,6 +27,7 @@ use crate::world::World;
 use actor::Actor;
 use agenda::{Agenda, Deed};
 pub use failure::{Failure, FailureKind};
+use intruder::Intruder;
 pub use record::{PeerRecord, Run, Sample};
 
 /// How many times a run is looked at, about, if it goes as well as it can.
@@ -38,6 +40,7 @@ struct Runner<'a> {
     rng: ChaCha8Rng,
     agenda: Agenda,
     actors: Vec<Actor>,
+    intruders: Vec<Intruder>,
     /// Which actor is at a node.
     by_node: Vec<Option<usize>>,
     files: Vec<Whole>,

@@ -33,6 +33,10 @@ pub struct Run {
     pub bytes_stored: u64,
     /// Pairs of an honest peer and one that breaks the rules that were connected.
     pub bad_pairs: usize,
+    /// Pieces that came to those who were to be removed.
+    pub outcast_pieces: u64,
+    /// How long after their removal the last of those came, if any of them was removed.
+    pub last_byte: Option<Span>,
     /// Honest peers that others have banned.
     pub honest_banned: usize,
     /// How often each fault has fired, by name.
@@ -156,6 +160,7 @@ impl Runner<'_> {
                 bytes_left: watch.bytes_left_by.get(actor.node.0).copied().unwrap_or(0),
             }
         });
+        let (outcast_pieces, last_byte) = self.taken();
         let lost = self.scenario.files.iter().zip(&self.files);
         let lost = lost.map(|(file, whole)| (file.name.clone(), watch.lost(whole.content)));
         Run {
@@ -167,6 +172,8 @@ impl Runner<'_> {
             bytes_left: watch.bytes_left,
             bytes_stored: watch.bytes_stored,
             bad_pairs: watch.bad_pairs.len(),
+            outcast_pieces,
+            last_byte,
             honest_banned: self.world.honest_banned(),
             fired: self.world.faults.fired.clone(),
             trace: self.world.trace(),

@@ -48,6 +48,7 @@ impl<'a> Runner<'a> {
             rng,
             agenda: Agenda::default(),
             actors: Vec::new(),
+            intruders: Vec::new(),
             by_node: Vec::new(),
             files,
             began: Time::default(),
@@ -68,7 +69,7 @@ impl<'a> Runner<'a> {
         self.world.watch.listening = true;
         let mut first = Vec::new();
         for (at, class) in self.scenario.classes.iter().enumerate() {
-            if class.arrival == Arrival::At(Span::ZERO) {
+            if class.arrival == Arrival::At(Span::ZERO) && !class.behaviour.intrudes() {
                 first.extend((0..class.count).map(|_| self.join(at)));
             }
         }
@@ -88,7 +89,7 @@ impl<'a> Runner<'a> {
         Ok(())
     }
 
-    /// One account a class, and one group of them all. Who organises it leaves then.
+    /// One account a class, and one group of all that may be in it. Who organises it leaves then.
     fn found(&mut self) {
         let organiser = self.world.client_on(Access::default(), engine::peer::strategy::Strategy::default());
         let now = Leaving::Now;
@@ -96,12 +97,13 @@ impl<'a> Runner<'a> {
             self.world.sign_up(organiser, &class.name);
             if at == 0 {
                 self.world.ok(organiser, Command::CreateGroup { group: group(GROUP) });
-            } else {
+            } else if class.behaviour.joins() {
                 self.world.ok(organiser, Command::JoinGroup { group: group(GROUP) });
             }
             self.world.ok(organiser, Command::Logout { when: now });
         }
-        let mut names = self.scenario.classes.iter().map(|class| &class.name);
+        let members = self.scenario.classes.iter().filter(|class| class.behaviour.joins());
+        let mut names = members.map(|class| &class.name);
         if let Some(owner) = names.next() {
             self.world.login(organiser, owner);
         }
@@ -109,6 +111,7 @@ impl<'a> Runner<'a> {
             let command = Command::AcceptRequest { group: group(GROUP), user: user(name) };
             self.world.ok(organiser, command);
         }
+        self.invite_intruders();
         self.world.kill(organiser);
     }
 
@@ -182,9 +185,11 @@ impl<'a> Runner<'a> {
     }
 
     fn plan_arrivals(&mut self) {
+        self.plan_intruders();
         for (at, class) in self.scenario.classes.iter().enumerate() {
             let count = u64::from(class.count);
             match class.arrival {
+                _ if class.behaviour.intrudes() => {}
                 Arrival::At(Span::ZERO) => {}
                 Arrival::At(span) => {
                     (0..count).for_each(|_| self.agenda.plan(self.began + span, Deed::Arrive(at)));

@@ -110,6 +110,18 @@ impl Check<'_> {
                 self.at(class.span(), "nobody holds the files at the beginning: give one class seeds = true")
             );
         }
+        let intrudes = |class: &Class| class.behaviour.intrudes();
+        if scenario.classes.first().is_some_and(intrudes) {
+            let why = "the first class owns the group, and cannot intrude: give it a later name";
+            return Err(self.at(class.span(), why));
+        }
+        let simple = |class: &Class| {
+            matches!(class.arrival, Arrival::At(_)) && class.departure == Departure::Stay && !class.seeds
+        };
+        if scenario.classes.iter().any(|class| intrudes(class) && !simple(class)) {
+            let why = "strangers, thieves and outcasts come at a time and stay, without files: leave out all but count and at";
+            return Err(self.at(class.span(), why));
+        }
         let endless = |class: &Class| matches!(class.arrival, Arrival::Poisson(_));
         if scenario.classes.iter().any(endless) && !matches!(scenario.end, End::After(_)) {
             return Err(self.at(class.span(), "peers that come by chance never stop coming: say duration"));

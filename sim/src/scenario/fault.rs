@@ -137,10 +137,19 @@ pub enum Behaviour {
     Halves,
     /// It sends messages without end.
     Flood,
+    /// It is no member, and asks for pieces all the same.
+    Stranger,
+    /// The same, with the ticket of a member.
+    Thief,
+    /// It is a member, and goes on asking for pieces when it is removed.
+    Outcast,
 }
 
 impl Behaviour {
-    /// All ways in which a peer breaks the rules.
+    /// Those who come for what they may not have, in order of name.
+    pub const INTRUDERS: &[Behaviour] = &[Behaviour::Outcast, Behaviour::Stranger, Behaviour::Thief];
+
+    /// All ways in which a peer that takes part breaks the rules.
     pub const BAD: &[Behaviour] = &[
         Behaviour::Corrupt,
         Behaviour::Mute,
@@ -161,7 +170,22 @@ impl Behaviour {
             Behaviour::Silent => "silent",
             Behaviour::Halves => "halves",
             Behaviour::Flood => "flood",
+            Behaviour::Stranger => "stranger",
+            Behaviour::Thief => "thief",
+            Behaviour::Outcast => "outcast",
         }
+    }
+
+    /// Whether it comes for what it may not have, and has nothing to do with anybody otherwise.
+    #[must_use]
+    pub const fn intrudes(self) -> bool {
+        matches!(self, Behaviour::Stranger | Behaviour::Thief | Behaviour::Outcast)
+    }
+
+    /// Whether it is a member of the group at first.
+    #[must_use]
+    pub const fn joins(self) -> bool {
+        !matches!(self, Behaviour::Stranger | Behaviour::Thief)
     }
 }
 
