@@ -12,6 +12,7 @@ use crate::client;
 use crate::data_dir;
 use crate::demo;
 use crate::exit::{Exit, Failure};
+use crate::rate::Rate;
 use crate::repl::{self, ReplOptions};
 use crate::tracker;
 use crate::tracker_info;
@@ -107,6 +108,12 @@ pub(crate) struct ClientArgs {
     /// The rule by which uploaders are chosen
     #[arg(long, default_value = Strategy::default().name(), value_parser = strategies())]
     strategy: Strategy,
+    /// Send pieces no faster than this, over all links: 500KB/s, 2MiB/s, 1.5M; `limit` changes it while the client runs
+    #[arg(long, value_name = "RATE")]
+    upload_limit: Option<Rate>,
+    /// Take pieces in no faster than this, over all links
+    #[arg(long, value_name = "RATE")]
+    download_limit: Option<Rate>,
 }
 
 impl ClientArgs {
@@ -115,7 +122,14 @@ impl ClientArgs {
         let trackers = tracker_info::load(&self.list).map_err(|error| Failure::usage(&error))?;
         let data_dir = chosen(self.data_dir, &format!("client-{}-{}", self.listen.ip(), self.listen.port()))?;
         let repl = ReplOptions { commands: self.commands, data_dir: data_dir.clone() };
-        let client = client::Options { listen: self.listen, trackers, data_dir, strategy: self.strategy };
+        let client = client::Options {
+            listen: self.listen,
+            trackers,
+            data_dir,
+            strategy: self.strategy,
+            upload_limit: self.upload_limit,
+            download_limit: self.download_limit,
+        };
         Ok((client, repl))
     }
 }

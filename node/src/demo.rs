@@ -147,6 +147,8 @@ async fn member(
         trackers: vec![tracker.into()],
         data_dir: folder.join(name),
         strategy: options.strategy,
+        upload_limit: None,
+        download_limit: None,
     })
     .await
     .map_err(|error| Failure::cannot_start(&error))?;

@@ -16,6 +16,7 @@ pub mod identity;
 pub mod known_trackers;
 pub mod link;
 mod log;
+pub mod rate;
 pub mod repl;
 pub mod tracker;
 pub mod tracker_info;

@@ -29,8 +29,9 @@ use crate::channel::{Endpoint, Listener};
 use crate::data_dir::DataDir;
 use crate::identity::{DEVICE_FILE, Identity};
 use crate::known_trackers::KnownTrackers;
-use crate::link::Watchdog;
-use crate::link::buffers::Slots;
+use crate::link::throttle::Throttles;
+use crate::link::{Bulk, Watchdog};
+use crate::rate::Rate;
 use crate::tracker_info::Tracker;
 use jobs::disk::EndOnPanic;
 use jobs::{Jobs, Progress};
@@ -52,6 +53,10 @@ pub struct Options {
     pub data_dir: PathBuf,
     /// The rule by which uploaders are chosen.
     pub strategy: Strategy,
+    /// How fast pieces may leave, over all links; as fast as they can if nothing is said.
+    pub upload_limit: Option<Rate>,
+    /// How fast pieces may come in.
+    pub download_limit: Option<Rate>,
 }
 
 /// Why a client cannot start, with the remedy.
@@ -73,6 +78,7 @@ pub struct Client {
     events: Sender<Event>,
     news: Receiver<News>,
     passwords: Arc<Passwords>,
+    throttles: Arc<Throttles>,
     surveyed: Arc<Progress>,
     commands_ever: Arc<AtomicU64>,
     /// Closed when the client has ended.
@@ -118,6 +124,12 @@ impl Client {
     #[must_use]
     pub fn news(&self) -> Receiver<News> {
         self.news.clone()
+    }
+
+    /// How fast pieces may come and go. What is set holds at once.
+    #[must_use]
+    pub fn throttles(&self) -> &Throttles {
+        &self.throttles
     }
 
     /// The file that is being read to share it: path, bytes read, bytes in all.
@@ -194,14 +206,22 @@ fn start(options: &Options) -> Result<Client, StartError> {
     };
     let (events, queue) = async_channel::bounded(EVENTS_MAX);
     let (news_sender, news) = async_channel::bounded(NEWS_MAX);
-    let (slots, passwords) = (Arc::new(Slots::default()), Arc::new(Passwords::default()));
+    let (bulk, passwords) = (Bulk::default(), Arc::new(Passwords::default()));
+    bulk.throttles.up.set(options.upload_limit);
+    bulk.throttles.down.set(options.download_limit);
+    let throttles = Arc::clone(&bulk.throttles);
     let no_thread = |error: std::io::Error| {
         StartError(format!("the system gives no thread ({error}); end some processes"))
     };
     let surveyed = Arc::new(Progress::default());
-    let jobs =
-        Jobs::start(Arc::clone(&slots), store, Arc::clone(&passwords), Arc::clone(&surveyed), events.clone())
-            .map_err(no_thread)?;
+    let jobs = Jobs::start(
+        Arc::clone(&bulk.slots),
+        store,
+        Arc::clone(&passwords),
+        Arc::clone(&surveyed),
+        events.clone(),
+    )
+    .map_err(no_thread)?;
     let machine = Peer::new(config, Seed(seed));
     let accept = listener.run(Role::Peer, endpoint.clone(), LINKS_MAX, events.clone(), Event::Accepted);
     let accepting = smol::spawn(accept);
@@ -210,7 +230,7 @@ fn start(options: &Options) -> Result<Client, StartError> {
         endpoint,
         known: Arc::new(known),
         jobs,
-        slots,
+        bulk,
         events: events.clone(),
         news: news_sender,
         watchdog: Watchdog::start(),
@@ -227,5 +247,5 @@ fn start(options: &Options) -> Result<Client, StartError> {
     };
     thread::Builder::new().name("client".to_owned()).spawn(body).map_err(no_thread)?;
     let commands_ever = Arc::default();
-    Ok(Client { listen, events, news, passwords, surveyed, commands_ever, alive })
+    Ok(Client { listen, events, news, passwords, throttles, surveyed, commands_ever, alive })
 }

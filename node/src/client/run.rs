@@ -26,8 +26,7 @@ use super::jobs::{Jobs, Task};
 use crate::channel::{Channel, ChannelError, Endpoint};
 use crate::identity::wall_clock;
 use crate::known_trackers::KnownTrackers;
-use crate::link::buffers::Slots;
-use crate::link::{self, Link, Watchdog};
+use crate::link::{self, Bulk, Link, Watchdog};
 
 /// Events that wait for the loop: messages of at most 64 KiB, and usually small ones.
 pub(super) const EVENTS_MAX: usize = 512;
@@ -83,7 +82,7 @@ pub(super) struct Shell {
     pub(super) endpoint: Endpoint,
     pub(super) known: Arc<KnownTrackers>,
     pub(super) jobs: Jobs,
-    pub(super) slots: Arc<Slots>,
+    pub(super) bulk: Bulk,
     pub(super) events: Sender<Event>,
     pub(super) news: Sender<News>,
     pub(super) watchdog: Arc<Watchdog>,
@@ -204,7 +203,7 @@ impl Shell {
         let link = self.next_link();
         let (device, from) = (channel.remote, channel.address);
         let started =
-            Link::start(link, channel, Some(&self.slots), &self.watchdog, self.events.clone(), Event::Peer);
+            Link::start(link, channel, Some(&self.bulk), &self.watchdog, self.events.clone(), Event::Peer);
         self.state.links.insert(link, started);
         self.feed(Input::Clock(wall_clock()));
         self.feed(Input::LinkUp { link, dial, device, from });

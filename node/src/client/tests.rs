@@ -16,6 +16,8 @@ fn options(folder: &Path, trackers: &[SocketAddr]) -> Options {
         trackers: trackers.iter().copied().map(Tracker::from).collect(),
         data_dir: folder.join("state"),
         strategy: Strategy::default(),
+        upload_limit: None,
+        download_limit: None,
     }
 }
 

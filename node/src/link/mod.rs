@@ -12,6 +12,7 @@
 mod arrivals;
 pub mod buffers;
 mod reader;
+pub mod throttle;
 mod watchdog;
 mod writer;
 
@@ -36,6 +37,7 @@ use crate::channel::{Channel, Cutter};
 use arrivals::Arrivals;
 use buffers::{Buffer, Slots};
 use reader::Reader;
+use throttle::Throttles;
 use watchdog::{Limits, TooLong};
 use writer::Writer;
 
@@ -78,6 +80,15 @@ pub struct Piece {
     pub stop: Arc<AtomicBool>,
 }
 
+/// What all links of a client that carry pieces share.
+#[derive(Clone, Debug, Default)]
+pub struct Bulk {
+    /// Where pieces arrive.
+    pub slots: Arc<Slots>,
+    /// How fast pieces may come and go.
+    pub throttles: Arc<Throttles>,
+}
+
 /// The shell's end of a link. When it is dropped, the link is cut.
 #[derive(Debug)]
 pub struct Link {
@@ -90,12 +101,12 @@ pub struct Link {
 pub struct PieceSender(Arc<Shared>);
 
 impl Link {
-    /// Begins to read and write on `channel`. What happens goes to `into`, wrapped. Pieces may arrive if there are `slots` for them.
+    /// Begins to read and write on `channel`. What happens goes to `into`, wrapped. Pieces may travel if there is `bulk`.
     #[must_use]
     pub fn start<M, I>(
         id: LinkId,
         channel: Channel,
-        slots: Option<&Arc<Slots>>,
+        bulk: Option<&Bulk>,
         watchdog: &Arc<Watchdog>,
         into: Sender<I>,
         wrap: fn(LinkId, Event<M>) -> I,
@@ -115,10 +126,17 @@ impl Link {
             queue: Mutex::default(),
         });
         watchdog.watch(&shared);
-        let arrivals = slots.map(|slots| Arc::new(Arrivals::new(Arc::clone(slots))));
+        let arrivals = bulk.map(|bulk| Arc::new(Arrivals::new(Arc::clone(&bulk.slots))));
+        let throttles = bulk.map(|bulk| Arc::clone(&bulk.throttles)).unwrap_or_default();
         let events = Events { id, into, wrap };
-        let reader = Reader::new(read_half, Arc::clone(&shared), arrivals.clone(), events.clone());
-        let writer = Writer::new(write_half, Arc::clone(&shared), events.clone());
+        let reader = Reader::new(
+            read_half,
+            Arc::clone(&shared),
+            arrivals.clone(),
+            Arc::clone(&throttles),
+            events.clone(),
+        );
+        let writer = Writer::new(write_half, Arc::clone(&shared), throttles, events.clone());
         let writer = smol::spawn(writer.run());
         smol::spawn(run(reader, writer, Arc::clone(&shared), events)).detach();
         Link { shared, arrivals }

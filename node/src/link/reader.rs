@@ -13,6 +13,7 @@ use engine::wire::codec;
 use engine::wire::frame::{DataHead, HEAD_LEN, Head, Kind};
 
 use super::arrivals::{Arrivals, Chunk};
+use super::throttle::Throttles;
 use super::{Courtesy, Event, Events, Shared};
 use crate::channel::ReadHalf;
 
@@ -71,6 +72,7 @@ pub(super) struct Reader<M, I> {
     half: ReadHalf,
     shared: Arc<Shared>,
     arrivals: Option<Arc<Arrivals>>,
+    throttles: Arc<Throttles>,
     events: Events<M, I>,
     buffer: Buffer,
     courtesy: Courtesy,
@@ -81,10 +83,11 @@ impl<M: Decode<()>, I> Reader<M, I> {
         half: ReadHalf,
         shared: Arc<Shared>,
         arrivals: Option<Arc<Arrivals>>,
+        throttles: Arc<Throttles>,
         events: Events<M, I>,
     ) -> Self {
         let (buffer, courtesy) = (Buffer::default(), Courtesy::default());
-        Reader { half, shared, arrivals, events, buffer, courtesy }
+        Reader { half, shared, arrivals, throttles, events, buffer, courtesy }
     }
 
     /// Reads until the end, whatever it is.
@@ -162,7 +165,15 @@ impl<M: Decode<()>, I> Reader<M, I> {
             })
             .await?;
         self.buffer.grow(beyond);
-        if arrived == 0 { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(()) }
+        if arrived == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        if let Some(alarm) = self.throttles.down.reserve(arrived) {
+            // It is we who are slow now, not the remote.
+            self.shared.limits.frame.end();
+            alarm.await;
+        }
+        Ok(())
     }
 
     /// Reads until `len` bytes are in the buffer.

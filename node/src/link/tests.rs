@@ -26,12 +26,12 @@ struct End {
 
 impl End {
     fn new(channel: Channel) -> End {
-        let slots = Arc::new(Slots::default());
+        let bulk = Bulk::default();
         let watchdog = Watchdog::stopped();
         // Room for all that happens while a test looks at the other end.
         let (into, events) = async_channel::bounded(256);
-        let link = Link::start(LinkId(1), channel, Some(&slots), &watchdog, into, |_, event| event);
-        End { link, events, slots, watchdog }
+        let link = Link::start(LinkId(1), channel, Some(&bulk), &watchdog, into, |_, event| event);
+        End { link, events, slots: bulk.slots, watchdog }
     }
 
     async fn next(&self) -> Event<PeerMessage> {

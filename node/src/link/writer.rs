@@ -3,15 +3,19 @@
 //! Each round takes all messages that wait (up to a bound) and one chunk of the piece under way, and writes them with as few
 //! calls as the channel allows.
 
-use std::future::poll_fn;
+use std::future::{Future as _, poll_fn};
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::Poll;
+use std::task::{Context, Poll};
+
+use async_io::Timer;
 
 use engine::limits::CHUNK_LEN_MAX;
 use engine::wire::frame::{DataHead, HEAD_LEN, Head, Kind};
 
+use super::throttle::Throttles;
 use super::{Courtesy, Event, Events, Piece, Shared};
 use crate::channel::{Parts, WriteHalf};
 
@@ -27,7 +31,21 @@ pub(super) struct Writer<M, I> {
     piece: Option<Piece>,
     /// Bytes of the piece that left.
     sent: usize,
+    throttles: Arc<Throttles>,
+    /// When the next chunk may leave.
+    turn: Turn,
     courtesy: Courtesy,
+}
+
+/// When the next chunk may leave.
+#[derive(Debug)]
+enum Turn {
+    /// It has no time yet.
+    Unknown,
+    /// Then.
+    At(Timer),
+    /// Now.
+    Now,
 }
 
 /// Whether there is more to do.
@@ -40,7 +58,12 @@ enum Next {
 }
 
 impl<M, I> Writer<M, I> {
-    pub(super) fn new(half: WriteHalf, shared: Arc<Shared>, events: Events<M, I>) -> Self {
+    pub(super) fn new(
+        half: WriteHalf,
+        shared: Arc<Shared>,
+        throttles: Arc<Throttles>,
+        events: Events<M, I>,
+    ) -> Self {
         Writer {
             half,
             shared,
@@ -48,6 +71,8 @@ impl<M, I> Writer<M, I> {
             messages: Vec::new(),
             piece: None,
             sent: 0,
+            throttles,
+            turn: Turn::Unknown,
             courtesy: Courtesy::default(),
         }
     }
@@ -93,8 +118,9 @@ impl<M, I> Writer<M, I> {
 
     /// Waits for something to write, and takes it.
     async fn next(&mut self) -> Next {
+        let shared = Arc::clone(&self.shared);
         poll_fn(|context| {
-            let mut queue = self.shared.queue();
+            let mut queue = shared.queue();
             if queue.ended {
                 return Poll::Ready(Next::Ended);
             }
@@ -107,7 +133,8 @@ impl<M, I> Writer<M, I> {
                 self.piece = queue.pieces.pop_front();
                 self.sent = 0;
             }
-            if self.messages.is_empty() && self.piece.is_none() {
+            let chunk_goes = self.piece.is_some() && self.may_go(context);
+            if self.messages.is_empty() && !chunk_goes {
                 queue.waker = Some(context.waker().clone());
                 return Poll::Pending;
             }
@@ -116,14 +143,41 @@ impl<M, I> Writer<M, I> {
         .await
     }
 
-    /// Writes the messages and the next chunk.
+    /// Whether the next chunk may leave now; if not, the task is woken when it may.
+    fn may_go(&mut self, context: &mut Context<'_>) -> bool {
+        if matches!(self.turn, Turn::Unknown) {
+            let len = self.next_chunk().len();
+            self.turn = self.throttles.up.reserve(len).map_or(Turn::Now, Turn::At);
+        }
+        if let Turn::At(alarm) = &mut self.turn
+            && Pin::new(alarm).poll(context).is_ready()
+        {
+            self.turn = Turn::Now;
+        }
+        matches!(self.turn, Turn::Now)
+    }
+
+    /// The bytes of the piece that leave next.
+    fn next_chunk(&self) -> &[u8] {
+        match &self.piece {
+            Some(piece) => &piece.bytes[self.sent..piece.len.min(self.sent + CHUNK_LEN_MAX)],
+            None => &[],
+        }
+    }
+
+    /// Writes the messages and, if its turn has come, the next chunk.
     async fn round(&mut self) -> io::Result<()> {
         let mut head = self.messages.concat();
-        let mut chunk: &[u8] = &[];
-        if let Some(piece) = &self.piece {
-            chunk = &piece.bytes[self.sent..piece.len.min(self.sent + CHUNK_LEN_MAX)];
-            head.extend(chunk_heads(piece, self.sent, chunk.len()));
+        let mut chunk_len = 0;
+        if let Some(piece) = &self.piece
+            && matches!(self.turn, Turn::Now)
+        {
+            chunk_len = self.next_chunk().len();
+            head.extend(chunk_heads(piece, self.sent, chunk_len));
+            self.turn = Turn::Unknown;
         }
+        let chunk =
+            self.piece.as_ref().map_or(&[][..], |piece| &piece.bytes[self.sent..self.sent + chunk_len]);
         let mut content = Parts::new(&head, chunk);
         while !content.is_empty() {
             self.half.seal(&mut content)?;
@@ -132,7 +186,6 @@ impl<M, I> Writer<M, I> {
                 self.shared.limits.write.begin();
             }
         }
-        let chunk_len = chunk.len();
         self.shared.limits.write.end();
         self.sent += chunk_len;
         Ok(())

@@ -29,6 +29,7 @@ pub(crate) enum Verb {
     ShowDownloads,
     StopDownload,
     Wait,
+    Limit,
     Help,
     Quit,
 }
@@ -428,6 +429,19 @@ pub(crate) const COMMANDS: &[Spec] = &[
         kinds: &[Group, File],
         option: None,
         topic: Topic::Download,
+    },
+    Spec {
+        verb: Verb::Limit,
+        name: "limit",
+        aliases: &["limits"],
+        arguments: "[upload|download <rate|off>]",
+        brief: "show or change how fast pieces may leave and come in",
+        more: "A rate is in bytes a second: 500KB/s, 2MiB/s, 1.5M. It holds at once, over all links together, until this client ends;\n\
+               --upload-limit and --download-limit set it at the start.",
+        counts: &[0, 2],
+        kinds: &[Free, Free],
+        option: None,
+        topic: Topic::Program,
     },
     Spec {
         verb: Verb::Help,

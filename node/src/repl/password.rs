@@ -22,7 +22,7 @@ pub(crate) fn complete(what: &mut What) -> Result<(), String> {
         What::Login(user, missing @ None) => {
             *missing = Some(Secret(prompt(&format!("password for {user}: "))?));
         }
-        What::CreateUser(..) | What::Login(..) | What::Plain(_) => {}
+        What::CreateUser(..) | What::Login(..) | What::Plain(_) | What::Limit(_) => {}
     }
     Ok(())
 }

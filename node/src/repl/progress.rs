@@ -46,7 +46,7 @@ impl Show {
                 Command::Quit { when: Leaving::WhenReplicated(_) }
                 | Command::Logout { when: Leaving::WhenReplicated(_) },
             ) => Show::Spinner("leaving when others hold what is shared here".to_owned()),
-            What::Plain(_) | What::CreateUser(..) | What::Login(..) => Show::Nothing,
+            What::Plain(_) | What::CreateUser(..) | What::Login(..) | What::Limit(_) => Show::Nothing,
         }
     }
 }

@@ -8,6 +8,7 @@ use engine::piece::Content;
 use engine::wire::tracker::{FileRow, GroupRow, GroupStanding, MemberRow};
 
 use super::text::{Align, count, percent, place, size, span, table};
+use crate::rate::Rate;
 
 /// What is to be printed. Each part is empty or ends with a newline.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -32,6 +33,11 @@ impl Said {
         }
         Said { data: String::new(), message }
     }
+}
+
+/// How fast something may go.
+pub(crate) fn limit(rate: Option<Rate>) -> String {
+    rate.map_or_else(|| "no limit".to_owned(), |rate| format!("{}/s", size(rate.bytes_per_s())))
 }
 
 /// The answer to `command`.

@@ -7,11 +7,13 @@ use engine::id::Password;
 use engine::peer::command::{Command, DownloadState, Leaving, News, Reply};
 use engine::refusal::Refusal;
 
-use super::grammar::{Ask, What};
+use super::grammar::{Ask, Direction, What};
 use super::names::Names;
 use super::render::{self, Said};
 use super::{json, news};
 use crate::client::Client;
+use crate::link::throttle::Throttles;
+use crate::rate::Rate;
 
 /// The client, as this side sees it; a stand-in takes its place in tests.
 pub(crate) trait Door: Clone + Send + Sync + 'static {
@@ -19,6 +21,8 @@ pub(crate) trait Door: Clone + Send + Sync + 'static {
     fn run(&self, command: Command) -> impl Future<Output = Result<Reply, Refusal>> + Send;
     /// Hands over a password.
     fn keep_password(&self, password: String) -> Password;
+    /// How fast pieces may come and go.
+    fn throttles(&self) -> &Throttles;
     /// The file that is being read to share it: path, bytes read, bytes in all.
     fn survey(&self) -> Option<(PathBuf, u64, u64)>;
     /// What the person is to be told; closed when the client has ended.
@@ -34,6 +38,10 @@ impl Door for Client {
 
     fn keep_password(&self, password: String) -> Password {
         Client::keep_password(self, password)
+    }
+
+    fn throttles(&self) -> &Throttles {
+        Client::throttles(self)
     }
 
     fn survey(&self) -> Option<(PathBuf, u64, u64)> {
@@ -98,6 +106,9 @@ impl<D: Door> Session<D> {
 
     /// Asks the client. Dropping the future forgets the command.
     pub(crate) async fn ask(&self, ask: Ask) -> Outcome {
+        if let What::Limit(change) = ask.what {
+            return Outcome { said: self.limit(change), refused: None, left: false };
+        }
         let Some(command) = self.command(ask.what) else {
             return Outcome::refused("a password is needed".to_owned());
         };
@@ -135,10 +146,31 @@ impl<D: Door> Session<D> {
         news::news(it, detail)
     }
 
-    /// The command, its password handed over; none if the password is still missing.
+    /// Changes how fast pieces may come and go, or shows it.
+    fn limit(&self, change: Option<(Direction, Option<Rate>)>) -> Said {
+        let Throttles { up, down } = self.door.throttles();
+        match change {
+            None => Said::data(format!(
+                "upload: {}\ndownload: {}\n",
+                render::limit(up.rate()),
+                render::limit(down.rate())
+            )),
+            Some((Direction::Upload, rate)) => {
+                up.set(rate);
+                Said::message(format!("upload: {}", render::limit(rate)))
+            }
+            Some((Direction::Download, rate)) => {
+                down.set(rate);
+                Said::message(format!("download: {}", render::limit(rate)))
+            }
+        }
+    }
+
+    /// The command, its password handed over; none if the password is still missing or it is none for the client.
     fn command(&self, what: What) -> Option<Command> {
         Some(match what {
             What::Plain(command) => command,
+            What::Limit(_) => return None,
             What::CreateUser(user, secret) => {
                 Command::CreateUser { user, password: self.door.keep_password(secret?.0) }
             }
@@ -182,6 +214,7 @@ pub(super) mod tests {
         pub(in crate::repl) tell: async_channel::Sender<News>,
         told: async_channel::Receiver<News>,
         alive: (async_channel::Sender<()>, async_channel::Receiver<()>),
+        throttles: Arc<Throttles>,
     }
 
     impl Fake {
@@ -195,6 +228,7 @@ pub(super) mod tests {
                 tell,
                 told,
                 alive: async_channel::bounded(1),
+                throttles: Arc::default(),
             }
         }
 
@@ -216,6 +250,10 @@ pub(super) mod tests {
 
         fn keep_password(&self, password: String) -> Password {
             Password(u32::try_from(password.len()).unwrap())
+        }
+
+        fn throttles(&self) -> &Throttles {
+            &self.throttles
         }
 
         fn survey(&self) -> Option<(PathBuf, u64, u64)> {
@@ -270,6 +308,18 @@ pub(super) mod tests {
         assert!(outcome.left);
         assert_eq!(outcome.said.message.lines().count(), 1);
         assert!(outcome.said.message.starts_with("note: download of [physics] a b.txt was still running"));
+    }
+
+    #[test]
+    fn limits_are_shown_and_changed() {
+        let session = Session::new(Fake::new(|_, _| Ok(Reply::Done)));
+        let said = |line| smol::block_on(session.ask(ask(line))).said;
+        assert_eq!(said("limit"), Said::data("upload: no limit\ndownload: no limit\n".to_owned()));
+        assert_eq!(said("limit Upload 2MiB/s"), Said::message("upload: 2.0 MiB/s"));
+        assert_eq!(said("limit down 500KB/s"), Said::message("download: 488.3 KiB/s"));
+        assert_eq!(said("limit"), Said::data("upload: 2.0 MiB/s\ndownload: 488.3 KiB/s\n".to_owned()));
+        assert_eq!(said("limit upload off"), Said::message("upload: no limit"));
+        assert!(session.door().asked.lock().unwrap().is_empty(), "the engine is not asked");
     }
 
     #[test]

@@ -128,7 +128,7 @@ fn want(refresh: &Sender<Command>, command: Command) {
 fn changed(what: &What) -> Option<Command> {
     match what {
         What::Login(..) => Some(Command::ListGroups),
-        What::CreateUser(..) => None,
+        What::CreateUser(..) | What::Limit(_) => None,
         What::Plain(command) => match command {
             Command::CreateGroup { .. } | Command::LeaveGroup { .. } => Some(Command::ListGroups),
             Command::UploadFile { group, .. } | Command::RemoveFile { group, .. } => {

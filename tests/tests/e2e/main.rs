@@ -31,5 +31,6 @@ mod a16_two_clients;
 mod a17_trust;
 mod a18_wire;
 mod a19_crowds;
+mod limits;
 mod readme;
 mod terminal;

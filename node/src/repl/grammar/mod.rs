@@ -14,6 +14,7 @@ use engine::peer::command::{Command, Leaving};
 use super::commands::{self, Spec, Switch, Verb};
 use super::help;
 use super::text::{escape, quoted};
+use crate::rate::{BadRate, Rate};
 
 /// How lines are read: differently on a terminal and in a script.
 #[derive(Clone, Debug, Default)]
@@ -53,6 +54,17 @@ pub(crate) enum What {
     CreateUser(UserName, Option<Secret>),
     /// Begin a session.
     Login(UserName, Option<Secret>),
+    /// Show how fast pieces may come and go, or change it.
+    Limit(Option<(Direction, Option<Rate>)>),
+}
+
+/// Which way pieces go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Direction {
+    /// To others.
+    Upload,
+    /// From others.
+    Download,
 }
 
 /// A password. It is never printed, not even for debugging.
@@ -88,6 +100,8 @@ pub(crate) enum Trouble {
     EmptyPassword,
     /// A word breaks the rules for names.
     Name(String, BadName),
+    /// A word is no rate.
+    Rate(String, BadRate),
     /// A path has no last part that could be listed.
     NoFileName(String),
     /// The working folder is gone.
@@ -125,6 +139,7 @@ impl fmt::Display for Trouble {
             ),
             Trouble::EmptyPassword => f.write_str("a password has at least one character"),
             Trouble::Name(word, why) => write!(f, "{} is not a name: {why}", quoted(word)),
+            Trouble::Rate(word, why) => write!(f, "{} is not a rate: {why}", quoted(word)),
             Trouble::NoFileName(path) => {
                 write!(f, "{} does not end in a file name: name a file", quoted(path))
             }
@@ -251,6 +266,7 @@ impl Arguments<'_> {
             Verb::Login => return Ok(What::Login(self.name(0)?, self.password()?)),
             // `parse` answers this one itself.
             Verb::Help => return Err(Trouble::Usage(self.spec)),
+            Verb::Limit => return Ok(What::Limit(self.limit()?)),
             Verb::Logout => Command::Logout { when },
             Verb::Quit => Command::Quit { when },
             Verb::WhoAmI => Command::WhoAmI,
@@ -293,6 +309,20 @@ impl Arguments<'_> {
 
     fn file_or_all(&self) -> Result<Option<(GroupName, FileName)>, Trouble> {
         if self.words.is_empty() { Ok(None) } else { Ok(Some((self.name(0)?, self.name(1)?))) }
+    }
+
+    fn limit(&self) -> Result<Option<(Direction, Option<Rate>)>, Trouble> {
+        let [which, rate] = self.words else { return Ok(None) };
+        let direction = match which.to_ascii_lowercase().as_str() {
+            "upload" | "up" => Direction::Upload,
+            "download" | "down" => Direction::Download,
+            _ => return Err(Trouble::Usage(self.spec)),
+        };
+        let rate = match rate.to_ascii_lowercase().as_str() {
+            "off" | "none" => None,
+            _ => Some(rate.parse().map_err(|why| Trouble::Rate(rate.clone(), why))?),
+        };
+        Ok(Some((direction, rate)))
     }
 
     fn upload(&self) -> Result<Command, Trouble> {
