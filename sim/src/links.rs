@@ -124,9 +124,12 @@ impl World {
         let side = connection.side(from);
         let end = &mut connection.ends[side];
         assert!(
-            !engine || (end.up && !end.closed),
+            !engine || (end.up && !end.closed) || end.unheard,
             "{from:?} says something on a link that it ended: {packet:?}"
         );
+        if engine && end.unheard {
+            return;
+        }
         note_opened(end, &packet);
         if engine {
             end.unsent += 1;
@@ -215,7 +218,16 @@ impl World {
     /// The shell ends a link on which the wrong role speaks.
     fn refuse(&mut self, node: NodeId, link: LinkId, packet: &Packet) {
         assert!(self.checks || matches!(packet, Packet::Peer(_)), "only somebody driven by hand gets here");
-        self.close(node, link, Some(Violation::WrongRole));
+        self.break_off(node, link, Violation::WrongRole);
+    }
+
+    /// A node's shell ends a connection on which the other side broke the rules; the machine hears of it when it is down.
+    fn break_off(&mut self, node: NodeId, link: LinkId, violation: Violation) {
+        self.close(node, link, Some(violation));
+        if let Some(connection) = self.links.get_mut(link) {
+            let side = connection.side(node);
+            connection.ends[side].unheard = true;
+        }
     }
 
     pub(crate) fn deliver_piece(&mut self, link: LinkId, to: usize, file: FileId, bytes: Bytes) {
@@ -241,7 +253,7 @@ impl World {
                 self.give_peer(node, PeerInput::Block { link, extent, slot });
             }
             Some(None) => {}
-            None => self.close(node, link, Some(Violation::UnrequestedData)),
+            None => self.break_off(node, link, Violation::UnrequestedData),
         }
     }
 

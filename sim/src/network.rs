@@ -56,6 +56,8 @@ pub(crate) struct End {
     pub(crate) up: bool,
     /// This side ended it.
     pub(crate) closed: bool,
+    /// Its shell did, for a breach, and its machine has not heard of that.
+    pub(crate) unheard: bool,
     /// Messages that have not left for the network, as far as the machine was told.
     pub(crate) unsent: u32,
     /// Nothing is delivered to this side before.
@@ -77,6 +79,7 @@ impl End {
             life,
             up: true,
             closed: false,
+            unheard: false,
             unsent: 0,
             last_delivery: Time::default(),
             expected: Table::default(),
