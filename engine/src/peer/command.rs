@@ -4,6 +4,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
+use super::explain::Explanation;
 use crate::id::{DeviceId, Password, Sha1};
 use crate::name::{FileName, GroupName, Place, UserName};
 use crate::piece::Content;
@@ -120,6 +121,13 @@ pub enum Command {
     },
     /// List downloads of this session.
     ShowDownloads,
+    /// Say why a download is as fast as it is.
+    Explain {
+        /// The group.
+        group: GroupName,
+        /// The file.
+        name: FileName,
+    },
     /// Stop a download, keeping what is verified.
     StopDownload {
         /// The group.
@@ -202,6 +210,8 @@ pub enum Reply {
     },
     /// Downloads, in the order they began.
     Downloads(Vec<DownloadRow>),
+    /// Why a download is as fast as it is.
+    Explanation(Explanation),
     /// One file.
     FileInfo(FileInfo),
     /// Shares, by group and name.

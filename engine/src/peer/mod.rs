@@ -11,6 +11,7 @@ mod alarm;
 mod announce;
 mod ask;
 pub mod command;
+pub mod explain;
 mod fetch;
 mod file;
 mod hashes;

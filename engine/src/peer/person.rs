@@ -69,6 +69,10 @@ impl Peer {
                 let rows = self.download_rows(turn);
                 self.reply(id, Ok(Reply::Downloads(rows)), turn);
             }
+            Command::Explain { group, name } => {
+                let explanation = self.explain(&(group, name), turn);
+                self.reply(id, explanation.map(Reply::Explanation), turn);
+            }
             Command::StopDownload { group, name } => {
                 let stopped = self.stop_download(&(group, name), turn);
                 self.reply(id, stopped.map(|()| Reply::Done), turn);
@@ -296,7 +300,7 @@ impl Peer {
         self.settle_waits(turn);
     }
 
-    fn download_rows(&mut self, turn: &Turn<'_>) -> Vec<DownloadRow> {
+    pub(super) fn download_rows(&mut self, turn: &Turn<'_>) -> Vec<DownloadRow> {
         let mut rows: Vec<_> = self
             .files
             .table

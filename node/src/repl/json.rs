@@ -5,6 +5,7 @@ use engine::peer::command::{DownloadRow, DownloadState, FileInfo, Reply, ShareRo
 use engine::wire::tracker::{FileRow, GroupRow, GroupStanding, MemberRow};
 use serde_json::{Value, json};
 
+use super::explain;
 use super::render::short_hash;
 
 /// The document of a listing with its newline; none if the answer is no listing.
@@ -17,6 +18,7 @@ pub(crate) fn document(reply: &Reply) -> Option<String> {
         Reply::Downloads(rows) => rows.iter().map(download).collect(),
         Reply::Shares(rows) => rows.iter().map(share).collect(),
         Reply::FileInfo(info) => file_info(info),
+        Reply::Explanation(explanation) => explain::document(download(&explanation.row), explanation),
         Reply::WhoAmI { user, device, listen, tracker } => json!({
             "user": user.as_str(),
             "device": device.to_string(),

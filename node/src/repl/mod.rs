@@ -7,6 +7,7 @@
 mod commands;
 mod complete;
 mod editor;
+mod explain;
 mod grammar;
 mod help;
 mod json;

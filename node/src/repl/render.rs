@@ -7,6 +7,7 @@ use engine::peer::command::{Command, DownloadRow, DownloadState, FileInfo, Reply
 use engine::piece::Content;
 use engine::wire::tracker::{FileRow, GroupRow, GroupStanding, MemberRow};
 
+use super::explain;
 use super::text::{Align, count, percent, place, size, span, table};
 use crate::rate::Rate;
 
@@ -69,6 +70,7 @@ pub(crate) fn reply(command: &Command, reply: &Reply) -> Said {
             extent(content)
         )),
         Reply::FileInfo(info) => Said::data(file_info(command, info)),
+        Reply::Explanation(explanation) => Said::data(explain::text(explanation)),
         Reply::WhoAmI { user, device, listen, tracker } => {
             let tracker = tracker.map_or("none at present".to_owned(), |address| address.to_string());
             Said::data(format!(
@@ -113,6 +115,7 @@ fn done(command: &Command) -> String {
         | Command::UploadFile { .. }
         | Command::DownloadFile { .. }
         | Command::ShowDownloads
+        | Command::Explain { .. }
         | Command::FileInfo { .. }
         | Command::ShowShares
         | Command::WhoAmI => String::new(),

@@ -1,10 +1,10 @@
-//! Limits on how fast pieces leave and come in. That a transfer is not faster than its limit can be asserted on any machine.
+//! Limits on how fast pieces leave and come in, and what a slow download says of itself. That a transfer is not faster than its limit can be asserted on any machine.
 
 use std::time::{Duration, Instant};
 
 use crate::harness::content::assert_same;
-use crate::harness::world::{group, join};
-use crate::harness::{Client, World};
+use crate::harness::world::group;
+use crate::harness::{Client, World, until};
 
 const LEN: u64 = 8 << 20;
 
@@ -14,8 +14,7 @@ const LEAST: Duration = Duration::from_millis(2_000 - 100 - 50);
 /// A seeder, and somebody who may fetch its file.
 fn pair(world: &World) -> (Client, Client) {
     let (mut ann, mut bob) = (world.user("ann"), world.user("bob"));
-    group("physics", &mut ann);
-    join("physics", &mut ann, &mut bob);
+    group("physics", &mut ann, &mut [&mut bob]);
     let path = world.file("film.bin", LEN, 1);
     ann.ok(&format!("upload_file {} physics", path.display()));
     (ann, bob)
@@ -51,8 +50,25 @@ fn a_limit_is_refused_if_it_is_none() {
     let world = World::new();
     let (_ann, mut bob) = pair(&world);
     for wrong in ["limit upload fast", "limit upload 8Mbit/s", "limit download 1KiB/s"] {
-        assert!(bob.refused(wrong).contains("is not a rate"), "{wrong}");
+        bob.refused(wrong, "is not a rate");
     }
-    assert!(bob.refused("limit sideways 1MiB/s").contains("usage: limit"));
-    assert_eq!(bob.ok("limit").lines(), ["upload: no limit", "download: no limit"]);
+    bob.refused("limit sideways 1MiB/s", "usage: limit");
+    assert_eq!(bob.ok("limit"), "upload: no limit\ndownload: no limit\n");
+}
+
+#[test]
+fn a_slow_download_says_who_sends_and_a_stuck_one_that_nobody_does() {
+    let world = World::new();
+    let (mut ann, mut bob) = pair(&world);
+    ann.ok("limit upload 64KiB/s");
+    bob.ok("download_file physics film.bin");
+    let why = |bob: &mut Client| bob.json("explain physics film.bin --json");
+    until("ann sends", || why(&mut bob)["peers_by_rate"][0]["state"] == "sends");
+    let shown = bob.ok("explain physics film.bin");
+    assert!(shown.contains("reason:     1 peer sends") && shown.contains("ann "), "{shown}");
+    ann.kill();
+    until("bob knows that nobody is there", || {
+        why(&mut bob)["why"].as_str().unwrap().contains("nobody who holds any of it is online")
+    });
+    bob.refused("explain physics other.bin", "other.bin");
 }

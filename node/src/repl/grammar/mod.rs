@@ -283,6 +283,7 @@ impl Arguments<'_> {
             Verb::RejectRequest => Command::RejectRequest { group: self.name(0)?, user: self.name(1)? },
             Verb::MakeAdmin => Command::MakeAdmin { group: self.name(0)?, user: self.name(1)? },
             Verb::RemoveMember => Command::RemoveMember { group: self.name(0)?, user: self.name(1)? },
+            Verb::Explain => Command::Explain { group: self.name(0)?, name: self.name(1)? },
             Verb::StopDownload => Command::StopDownload { group: self.name(0)?, name: self.name(1)? },
             Verb::StopShare => Command::StopShare { group: self.name(0)?, name: self.name(1)? },
             Verb::RemoveFile => Command::RemoveFile { group: self.name(0)?, name: self.name(1)? },
