@@ -148,13 +148,17 @@ pub(crate) struct DemoArgs {
     /// The rule by which uploaders are chosen
     #[arg(long, default_value = Strategy::default().name(), value_parser = strategies())]
     strategy: Strategy,
+    /// Send pieces no faster than this: the seeder, then each leecher; the last rate holds for the rest
+    #[arg(long, value_name = "RATE,...", value_delimiter = ',')]
+    upload_limit: Vec<Rate>,
 }
 
 impl DemoArgs {
     /// What the arguments ask for.
     pub(crate) fn options(self) -> demo::Options {
-        let DemoArgs { file, size_mib, leechers, strategy } = self;
-        demo::Options { file, size_mib, leechers: usize::from(leechers), strategy }
+        let DemoArgs { file, size_mib, leechers, strategy, upload_limit } = self;
+        let (leechers, upload_limits) = (usize::from(leechers), upload_limit);
+        demo::Options { file, size_mib, leechers, strategy, upload_limits }
     }
 }
 

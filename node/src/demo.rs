@@ -20,6 +20,7 @@ use smol::Timer;
 
 use crate::client::{Client, Options as ClientOptions};
 use crate::exit::{Exit, Failure};
+use crate::rate::Rate;
 use crate::repl::text::{Align, size, table};
 use crate::tracker::embedded::Embedded;
 
@@ -37,6 +38,8 @@ pub struct Options {
     pub leechers: usize,
     /// The rule by which they choose whom to ask.
     pub strategy: Strategy,
+    /// How fast the seeder, then each leecher may send; the last holds for the rest, and none limits nobody.
+    pub upload_limits: Vec<Rate>,
 }
 
 /// A leecher, and how its download went.
@@ -101,7 +104,7 @@ async fn share(options: &Options, folder: &Path, file: &Path, tracker: SocketAdd
     let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let name =
         FileName::new(name).map_err(|error| Failure::usage(&format!("{}: {error}", file.display())))?;
-    let seeder = member(options, folder, "seeder", tracker).await?;
+    let seeder = member(options, folder, "seeder", 0, tracker).await?;
     say(&seeder, Command::CreateGroup { group: group.clone() }).await?;
     let leechers = leechers(options, folder, tracker, &seeder, &group).await?;
     let place = Place(file.as_os_str().as_bytes().into());
@@ -135,11 +138,12 @@ async fn share(options: &Options, folder: &Path, file: &Path, tracker: SocketAdd
     Ok(if identical.iter().all(|same| *same) { Exit::Success } else { Exit::Refused })
 }
 
-/// Starts a client and logs in as a new user.
+/// Starts a client, the first of them being number 0, and logs in as a new user.
 async fn member(
     options: &Options,
     folder: &Path,
     name: &str,
+    number: usize,
     tracker: SocketAddr,
 ) -> Result<Client, Failure> {
     let client = Client::start(ClientOptions {
@@ -147,7 +151,7 @@ async fn member(
         trackers: vec![tracker.into()],
         data_dir: folder.join(name),
         strategy: options.strategy,
-        upload_limit: None,
+        upload_limit: options.upload_limits.get(number).or(options.upload_limits.last()).copied(),
         download_limit: None,
     })
     .await
@@ -171,7 +175,7 @@ async fn leechers(
     let mut leechers = Vec::new();
     for number in 1..=options.leechers {
         let name = format!("leecher{number}");
-        let client = member(options, folder, &name, tracker).await?;
+        let client = member(options, folder, &name, number, tracker).await?;
         say(&client, Command::JoinGroup { group: group.clone() }).await?;
         let user = UserName::new(&name).map_err(|error| Failure::broken(&error))?;
         say(owner, Command::AcceptRequest { group: group.clone(), user }).await?;
