@@ -149,6 +149,7 @@ async fn member(
         strategy: options.strategy,
         upload_limit: None,
         download_limit: None,
+        record: None,
     })
     .await
     .map_err(|error| Failure::cannot_start(&error))?;
