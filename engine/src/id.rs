@@ -7,7 +7,7 @@ use bincode::{Decode, Encode};
 macro_rules! number {
     ($(#[$doc:meta])* $type:ident($inner:ty)) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
         pub struct $type(pub $inner);
     };
 }

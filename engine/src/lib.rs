@@ -23,6 +23,8 @@ pub mod limits;
 pub mod name;
 pub mod peer;
 pub mod piece;
+#[cfg(feature = "recording")]
+pub mod recording;
 pub mod refusal;
 pub mod seed;
 pub mod table;

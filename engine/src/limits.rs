@@ -151,6 +151,9 @@ pub const FRAME: Span = Span::from_secs(15);
 /// Users that a group's list of the removed holds: 100 x at most 264 bytes = 26,400 bytes, inside a frame.
 pub const REMOVED_MAX: usize = 100;
 
+/// How far a client can make the epochs of groups leap ahead at once: 2^32 such leaps, each a change in the log, would use them up.
+pub const EPOCH_LEAP_MAX: u64 = 1 << 32;
+
 /// Keys of trackers that a client takes tickets from: those of its list, and what they had before.
 pub const SIGNERS_MAX: usize = 64;
 

@@ -146,7 +146,7 @@ name! {
 }
 
 /// A place on the shell's own disk. The engine carries it and never looks inside.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, bincode::Encode, bincode::Decode)]
 pub struct Place(pub Box<[u8]>);
 
 impl fmt::Debug for Place {

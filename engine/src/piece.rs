@@ -67,7 +67,7 @@ impl<C> Decode<C> for Size {
 bincode::impl_borrow_decode!(Size);
 
 /// One piece of one file: the unit in which bytes are named.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 pub struct Extent {
     /// The file, in this peer's numbers.
     pub file: FileId,
@@ -97,7 +97,7 @@ pub struct Content {
 }
 
 /// The SHA-1 of each piece of a file, in order. Cheap to clone.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Hashes(Arc<[Sha1]>);
 
 impl Hashes {
@@ -125,7 +125,7 @@ impl Hashes {
 }
 
 /// What hashing one piece gives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct PieceDigest {
     /// SHA-1 of the piece.
     pub sha1: Sha1,

@@ -4,7 +4,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
 /// Where all randomness of a machine comes from: 32 bytes, secret in the node, chosen in the simulator.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub struct Seed(pub [u8; 32]);
 
 /// What a stream of random numbers is for. Drawing more of one never changes another.

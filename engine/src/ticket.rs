@@ -12,7 +12,7 @@ use alloc::vec::Vec;
 use bincode::{Decode, Encode};
 
 use crate::id::DeviceId;
-use crate::limits::REMOVED_MAX;
+use crate::limits::{EPOCH_LEAP_MAX, REMOVED_MAX};
 use crate::name::{GroupName, UserName};
 use crate::time::{Span, Time};
 use crate::wire::list::List;
@@ -131,6 +131,12 @@ impl Removals {
         removed.push((user.clone(), epoch));
         self.removed = List::new(removed);
         self.epoch = epoch;
+    }
+
+    /// Whether there is a later list, of that epoch. One who lies about it can make epochs leap, but so little that they never end.
+    #[must_use]
+    pub const fn is_behind(&self, known: u64) -> bool {
+        self.epoch < known && known - self.epoch <= EPOCH_LEAP_MAX
     }
 
     /// Whether tickets of that user and epoch are no longer good.

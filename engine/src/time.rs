@@ -4,7 +4,9 @@ use core::fmt;
 use core::ops::{Add, AddAssign, Mul, Sub};
 
 /// A point in time, in microseconds since the caller's origin. Monotonic; never wall-clock time.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, bincode::Encode, bincode::Decode,
+)]
 pub struct Time(pub u64);
 
 /// A length of time, in microseconds.

@@ -78,6 +78,9 @@ pub(crate) struct TrackerArgs {
     /// Where this tracker keeps its state [default: $XDG_DATA_HOME/group-sharing/tracker-NO]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
+    /// Write down all that happens, for `sim replay FILE`; whoever reads the file can open every account
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
 }
 
 impl TrackerArgs {
@@ -86,7 +89,7 @@ impl TrackerArgs {
         let trackers = tracker_info::load(&self.list).map_err(|error| Failure::usage(&error))?;
         let listen = tracker_info::pick(&trackers, self.number).map_err(|error| Failure::usage(&error))?;
         let data_dir = chosen(self.data_dir, &format!("tracker-{}", self.number))?;
-        Ok(tracker::Options { number: self.number, listen, data_dir })
+        Ok(tracker::Options { number: self.number, listen, data_dir, record: self.record })
     }
 }
 
@@ -114,6 +117,9 @@ pub(crate) struct ClientArgs {
     /// Take pieces in no faster than this, over all links
     #[arg(long, value_name = "RATE")]
     download_limit: Option<Rate>,
+    /// Write down all that happens, for `sim replay FILE`: names of people and files, but no password and no key
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
 }
 
 impl ClientArgs {
@@ -129,6 +135,7 @@ impl ClientArgs {
             strategy: self.strategy,
             upload_limit: self.upload_limit,
             download_limit: self.download_limit,
+            record: self.record,
         };
         Ok((client, repl))
     }

@@ -153,6 +153,7 @@ async fn member(
         strategy: options.strategy,
         upload_limit: options.upload_limits.get(number).or(options.upload_limits.last()).copied(),
         download_limit: None,
+        record: None,
     })
     .await
     .map_err(|error| Failure::cannot_start(&error))?;

@@ -17,6 +17,7 @@ pub mod known_trackers;
 pub mod link;
 mod log;
 pub mod rate;
+mod recorder;
 pub mod repl;
 pub mod tracker;
 pub mod tracker_info;

@@ -23,6 +23,7 @@ mod node;
 mod notary;
 pub mod prose;
 mod queue;
+pub mod relive;
 pub mod report;
 pub mod run;
 pub mod scenario;

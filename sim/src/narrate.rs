@@ -1,6 +1,6 @@
 //! A run told in words: one line an event, for people who want to see how it came to something.
 
-use std::fmt::Write as _;
+use engine::time::Time;
 
 use crate::jobs::Work;
 use crate::network::NodeId;
@@ -12,19 +12,23 @@ pub type Listener = fn(&str);
 /// Longest line, in characters: a message may list thousands of pieces.
 const LINE_MAX: usize = 220;
 
+/// One line: when, who, what, as far as there is room.
+pub(crate) fn line(now: Time, who: &str, what: &str) -> String {
+    let mut line = format!("{:>14} {who:<9} ", now.to_string());
+    let room = LINE_MAX - line.len();
+    line.extend(what.chars().take(room));
+    if what.chars().count() > room {
+        line.push_str(" ...");
+    }
+    line
+}
+
 impl World {
     /// Says something, if anybody listens.
     pub(crate) fn narrate(&self, node: NodeId, what: impl FnOnce() -> String) {
         let Some(listener) = self.listener else { return };
         let who = if node == TRACKER { "tracker".to_owned() } else { format!("node {}", node.0) };
-        let mut line = format!("{:>14} {who:<9} ", self.now.to_string());
-        let room = LINE_MAX - line.len();
-        let what = what();
-        line.extend(what.chars().take(room));
-        if what.chars().count() > room {
-            let _infallible = write!(line, " ...");
-        }
-        listener(&line);
+        listener(&line(self.now, &who, &what()));
     }
 
     /// Says what is about to happen.

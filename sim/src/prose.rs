@@ -492,7 +492,7 @@ impl World {
     /// # Panics
     /// If it does not get one: it is no member, or not logged in.
     pub fn ticket(&mut self, puppet: NodeId, tracker: LinkId, group: &GroupName) -> Ticket {
-        let asked = self.ask(puppet, tracker, Request::Ticket { group: group.clone() });
+        let asked = self.ask(puppet, tracker, Request::Ticket { group: group.clone(), known: 0 });
         let came = |world: &World| {
             world.said(puppet, tracker).find_map(|packet| match packet {
                 Packet::Tracker(TrackerMessage::Answer { seq, answer: Ok(answer) }) if *seq == asked => {

@@ -139,7 +139,7 @@ fn client_messages() -> Vec<Seed> {
         ("client_create_user", request(Request::CreateUser { user: user(), salt, key })),
         ("client_add_file", request(Request::Change(add))),
         ("client_files", request(Request::Files { group: group(), after: Some(file()) })),
-        ("client_ticket", request(Request::Ticket { group: group() })),
+        ("client_ticket", request(Request::Ticket { group: group(), known: 7 })),
         ("client_announce", ClientMessage::Announce(announces)),
     ];
     messages.into_iter().map(|(name, message)| (name, encode(&message))).collect()

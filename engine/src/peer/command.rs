@@ -13,7 +13,7 @@ use crate::time::Span;
 use crate::wire::tracker::{FileRow, GroupRow, MemberRow, Notice, PeerInfo};
 
 /// Something that a person asks for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub enum Command {
     /// Make an account.
     CreateUser {
@@ -168,7 +168,7 @@ pub enum Command {
 }
 
 /// When to leave.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub enum Leaving {
     /// At once.
     Now,

@@ -18,6 +18,7 @@ use crate::wire::tracker::{ClientMessage, TrackerMessage};
 
 /// Something that happened to a peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "recording", derive(bincode::Encode, bincode::Decode))]
 pub enum Input {
     /// The person asks for something; answered once by `Answer`.
     Command {
@@ -98,7 +99,7 @@ pub enum Input {
 }
 
 /// Why a dial did not lead to a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub enum DialFailure {
     /// Nobody is there, or does not shake hands.
     Unreachable,
@@ -309,7 +310,7 @@ pub enum Work {
 }
 
 /// What came of a job. Each kind of work has its outcomes; any may be `Failed`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub enum Outcome {
     /// `DeriveKey`: the key.
     Key(Key),
@@ -336,7 +337,7 @@ pub enum Outcome {
 }
 
 /// What hashing a whole file gives.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub struct Survey {
     /// What is in it.
     pub content: Content,
@@ -358,7 +359,7 @@ pub struct Stamp {
 }
 
 /// What a client writes down of one file, by user, group and name.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub struct Entry {
     /// Whose.
     pub user: UserName,
@@ -375,7 +376,7 @@ pub struct Entry {
 }
 
 /// How far a file is that a client wrote down.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub enum EntryState {
     /// Complete and shared.
     Shared {
@@ -393,6 +394,7 @@ pub enum EntryState {
 
 /// What a peer machine is made from.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "recording", derive(bincode::Encode, bincode::Decode))]
 pub struct Config {
     /// This device.
     pub device: DeviceId,

@@ -4,7 +4,7 @@ use core::fmt;
 use core::str::FromStr;
 
 /// A rule for choosing an uploader among those that hold something wanted and have room in their queue.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, bincode::Encode, bincode::Decode)]
 pub enum Strategy {
     /// The one with least work assigned to it by us.
     LeastLoaded,

@@ -103,7 +103,8 @@ impl Peer {
 
     fn seek_ticket(&mut self, group: GroupName, turn: &mut Turn<'_>) {
         if self.papers.asked.insert(group.clone()) {
-            self.ask(Request::Ticket { group: group.clone() }, Purpose::Ticket { group }, turn);
+            let known = self.papers.expulsions.get(&group).map_or(0, |known| known.body.removals.epoch);
+            self.ask(Request::Ticket { group: group.clone(), known }, Purpose::Ticket { group }, turn);
         }
     }
 

@@ -11,6 +11,7 @@ use crate::wire::tracker::{ClientMessage, TrackerMessage};
 
 /// Something that happened to a tracker.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "recording", derive(bincode::Encode, bincode::Decode))]
 pub enum Input {
     /// A client connected.
     LinkUp {
@@ -99,7 +100,7 @@ pub enum Work {
 }
 
 /// What came of a job.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub enum Outcome {
     /// It is on disk, synced.
     Durable,
@@ -110,7 +111,7 @@ pub enum Outcome {
 }
 
 /// What a tracker's store held when the tracker started.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub struct Stored {
     /// The last snapshot, if there was one: index and encoded registry.
     pub snapshot: Option<(u64, Box<[u8]>)>,

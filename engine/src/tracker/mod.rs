@@ -206,8 +206,8 @@ impl Tracker {
                 Command::CreateUser { origin, user, lock }
             }
             (Request::Change(change), Some(user)) => Command::Change { origin, user, change },
-            (Request::Ticket { group }, Some(user)) => {
-                return self.issue(now, (link, seq), group, user, outbox);
+            (Request::Ticket { group, known }, Some(user)) => {
+                return self.issue(now, (link, seq), (group, known), user, outbox);
             }
             (request, user) => {
                 let answer = self.query(now, link, user.as_ref(), request);
@@ -224,7 +224,9 @@ impl Tracker {
         let (origin, check) = match &command {
             Command::CreateUser { origin, user, .. } => (origin, self.registry.check_create_user(user)),
             Command::Change { origin, user, change } => (origin, self.registry.check_change(user, change)),
-            Command::Bind { .. } | Command::ClearInbox { .. } => unreachable!("no client asks for these"),
+            Command::Bind { .. } | Command::ClearInbox { .. } | Command::Overtake { .. } => {
+                unreachable!("no client asks for these")
+            }
         };
         // A retry goes through the log once more and finds its first answer there.
         if self.registry.answered(origin).is_none() {
@@ -298,6 +300,7 @@ impl Tracker {
                 }
                 self.publish(group, outbox);
             }
+            Effect::Renewed(group) => self.publish(group, outbox),
             Effect::Unlisted(group, name) => {
                 for link in self.swarms.end(&(group.clone(), name.clone())) {
                     let (group, name) = (group.clone(), name.clone());

@@ -8,6 +8,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use super::io::{Action, Work};
+use super::registry::Command;
 use super::{Outbox, Tracker};
 use crate::id::{DeviceId, JobId, LinkId};
 use crate::name::{GroupName, UserName};
@@ -46,12 +47,13 @@ impl Notary {
 }
 
 impl Tracker {
-    /// Begins to sign a ticket for a client that asks for one.
+    /// Begins to sign a ticket for a client that asks for one. If it knows a later list of the group than there is here, an old copy of the
+    /// log was restored, and those who know that list hold good what it says: the group's list must be a later one.
     pub(super) fn issue(
         &mut self,
         now: Time,
         asker: (LinkId, u64),
-        group: GroupName,
+        (group, known): (GroupName, u64),
         user: UserName,
         outbox: &mut Outbox,
     ) {
@@ -61,6 +63,9 @@ impl Tracker {
             Ok(found) => found.removals.clone(),
             Err(refusal) => return self.answer(link, seq, Err(refusal), outbox),
         };
+        if removals.is_behind(known) {
+            self.propose_quietly(Command::Overtake { group: group.clone(), epoch: known });
+        }
         let from = self.notary.clock.unix(now);
         let until = UnixTime(from.0.saturating_add(LIFETIME.secs_rounded_up()));
         let membership =

@@ -312,13 +312,13 @@ fn a_ticket_is_for_a_member_and_its_device_and_ends_after_a_day() {
     world.ask(ann, Request::Change(Change::CreateGroup { group: group.clone() }));
     world.settle();
     world.now += Span::from_secs(50);
-    world.ask(ann, Request::Ticket { group: group.clone() });
+    world.ask(ann, Request::Ticket { group: group.clone(), known: 0 });
     let Ok(Answer::Ticket { ticket, expulsions }) = world.last() else { panic!("{:?}", world.last()) };
     assert_eq!((ticket.body.user, ticket.body.device), (user("ann"), DeviceId([1; 32])));
     assert_eq!((ticket.body.from, ticket.body.until), (UnixTime(1_000_050), UnixTime(1_086_450)));
     assert_eq!(ticket.body.epoch, expulsions.body.removals.epoch);
     assert!(expulsions.body.removals.removed.is_empty());
-    world.ask(bob, Request::Ticket { group: group.clone() });
+    world.ask(bob, Request::Ticket { group: group.clone(), known: 0 });
     assert_eq!(world.last(), Err(Refusal::NotMember(group)));
 }
 
@@ -335,7 +335,7 @@ fn a_removal_raises_the_epoch_and_the_members_hear_who_it_was() {
         world.ask(who, Request::Change(change));
         world.settle();
     }
-    world.ask(bob, Request::Ticket { group: group.clone() });
+    world.ask(bob, Request::Ticket { group: group.clone(), known: 0 });
     let Ok(Answer::Ticket { ticket, .. }) = world.last() else { panic!("{:?}", world.last()) };
     world.said.clear();
     world.ask(ann, Request::Change(Change::RemoveMember { group: group.clone(), user: user("bob") }));
@@ -361,7 +361,7 @@ fn a_group_of_the_same_name_honours_no_ticket_of_the_one_before() {
     let ann = world.session(1, "ann");
     let group = GroupName::new("g").unwrap();
     let epoch = |world: &mut Bench| {
-        world.ask(ann, Request::Ticket { group: group.clone() });
+        world.ask(ann, Request::Ticket { group: group.clone(), known: 0 });
         let Ok(Answer::Ticket { ticket, expulsions }) = world.last() else { panic!("{:?}", world.last()) };
         (ticket.body.epoch, expulsions.body.removals)
     };
@@ -373,4 +373,33 @@ fn a_group_of_the_same_name_honours_no_ticket_of_the_one_before() {
         world.settle();
     }
     assert!(epoch(&mut world).1.revoke(&user("ann"), before));
+}
+
+#[test]
+fn a_later_list_of_removals_than_the_trackers_own_is_overtaken() {
+    let mut world = Bench::new();
+    let ann = world.session(1, "ann");
+    let group = GroupName::new("g").unwrap();
+    world.ask(ann, Request::Change(Change::CreateGroup { group: group.clone() }));
+    world.settle();
+    // So it is after an old copy of the store was restored.
+    let known = world.tracker.registry().applied() + 500;
+    let ticket = |world: &mut Bench, known| {
+        world.ask(ann, Request::Ticket { group: group.clone(), known });
+        world.settle();
+        world.ask(ann, Request::Ticket { group: group.clone(), known: 0 });
+        let Ok(Answer::Ticket { ticket, .. }) = world.last() else { panic!("{:?}", world.last()) };
+        ticket.body.epoch
+    };
+    world.said.clear();
+    let epoch = ticket(&mut world, known);
+    assert!(epoch > known, "tickets are good for those who know the list: {epoch}");
+    let renewed = world.said.iter().any(|(link, said)| match said {
+        TrackerMessage::Expulsions(told) => *link == ann && told.body.removals.epoch == epoch,
+        _ => false,
+    });
+    assert!(renewed, "members hear of it");
+    assert_eq!(ticket(&mut world, known), epoch, "once is enough");
+    assert_eq!(ticket(&mut world, u64::MAX), epoch, "nobody can use up all epochs");
+    world.tracker.check();
 }

@@ -151,7 +151,7 @@ fn request() -> impl Strategy<Value = Request> {
             .prop_map(|(group, after)| Request::JoinRequests { group, after }),
         (group(), proptest::option::of(name())).prop_map(|(group, after)| Request::Files { group, after }),
         (group(), name()).prop_map(|(group, name)| Request::File { group, name }),
-        group().prop_map(|group| Request::Ticket { group }),
+        (group(), any::<u64>()).prop_map(|(group, known)| Request::Ticket { group, known }),
     ]
 }
 

@@ -141,6 +141,8 @@ pub enum Request {
     Ticket {
         /// The group.
         group: GroupName,
+        /// The epoch of its latest list of removals that the caller knows; 0 if it knows none.
+        known: u64,
     },
 }
 

@@ -21,6 +21,7 @@ use engine::peer::Peer;
 use engine::peer::command::{Command, News, Reply};
 use engine::peer::io::{Config, Role};
 use engine::peer::strategy::Strategy;
+use engine::recording::Record;
 use engine::refusal::Refusal;
 use engine::seed::Seed;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -32,6 +33,7 @@ use crate::known_trackers::KnownTrackers;
 use crate::link::throttle::Throttles;
 use crate::link::{Bulk, Watchdog};
 use crate::rate::Rate;
+use crate::recorder::Recorder;
 use crate::tracker_info::Tracker;
 use jobs::disk::EndOnPanic;
 use jobs::{Jobs, Progress};
@@ -57,6 +59,8 @@ pub struct Options {
     pub upload_limit: Option<Rate>,
     /// How fast pieces may come in.
     pub download_limit: Option<Rate>,
+    /// Where everything that its machine takes in is written down, if anywhere.
+    pub record: Option<PathBuf>,
 }
 
 /// Why a client cannot start, with the remedy.
@@ -222,11 +226,14 @@ fn start(options: &Options) -> Result<Client, StartError> {
         events.clone(),
     )
     .map_err(no_thread)?;
+    let begun = || Ok(Record::Peer(Box::new(config.clone()), Seed(seed)));
+    let recorder = Recorder::start(options.record.as_deref(), begun).map_err(StartError)?;
     let machine = Peer::new(config, Seed(seed));
     let accept = listener.run(Role::Peer, endpoint.clone(), LINKS_MAX, events.clone(), Event::Accepted);
     let accepting = smol::spawn(accept);
     let shell = Shell {
         machine,
+        recorder,
         endpoint,
         known: Arc::new(known),
         jobs,

@@ -16,6 +16,7 @@ use engine::id::{CommandId, DialId, JobId, LinkId};
 use engine::peer::Peer;
 use engine::peer::command::{Command, Leaving, News, Reply};
 use engine::peer::io::{Action, DialFailure, Input, Outcome, Role, Work};
+use engine::recording::of_peer;
 use engine::refusal::Refusal;
 use engine::time::Time;
 use engine::wire::peer::PeerMessage;
@@ -27,6 +28,7 @@ use crate::channel::{Channel, ChannelError, Endpoint};
 use crate::identity::wall_clock;
 use crate::known_trackers::KnownTrackers;
 use crate::link::{self, Bulk, Link, Watchdog};
+use crate::recorder::Recorder;
 
 /// Events that wait for the loop: messages of at most 64 KiB, and usually small ones.
 pub(super) const EVENTS_MAX: usize = 512;
@@ -79,6 +81,7 @@ pub(super) type Answer = Result<Reply, Refusal>;
 #[derive(Debug)]
 pub(super) struct Shell {
     pub(super) machine: Peer,
+    pub(super) recorder: Recorder,
     pub(super) endpoint: Endpoint,
     pub(super) known: Arc<KnownTrackers>,
     pub(super) jobs: Jobs,
@@ -259,7 +262,9 @@ impl Shell {
         tracing::trace!(?input);
         let now = self.now();
         let mut outbox = std::mem::take(&mut self.state.outbox);
+        self.recorder.takes(|| of_peer(now, &input));
         self.machine.handle(now, input, &mut outbox);
+        self.recorder.acted(&outbox);
         if cfg!(debug_assertions) {
             self.machine.check();
         }

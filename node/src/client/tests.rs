@@ -18,6 +18,7 @@ fn options(folder: &Path, trackers: &[SocketAddr]) -> Options {
         strategy: Strategy::default(),
         upload_limit: None,
         download_limit: None,
+        record: None,
     }
 }
 

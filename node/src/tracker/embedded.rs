@@ -16,6 +16,7 @@ use crate::channel::Listener;
 use crate::data_dir::DataDir;
 use crate::exit::Failure;
 use crate::identity::Identity;
+use crate::recorder::Recorder;
 
 /// Links of an embedded tracker at most.
 const LINKS_MAX: usize = 128;
@@ -47,8 +48,15 @@ impl Embedded {
         let listener = Listener::bind(any_port)
             .map_err(|error| Failure::cannot_start(&format!("no port of loopback is free: {error}")))?;
         let address = listener.address();
-        let (shell, queue) =
-            Shell::start(Parts { number: 1, machine, identity, store, listener, links_max: LINKS_MAX })?;
+        let (shell, queue) = Shell::start(Parts {
+            number: 1,
+            machine,
+            recorder: Recorder::default(),
+            identity,
+            store,
+            listener,
+            links_max: LINKS_MAX,
+        })?;
         let events = shell.events();
         let thread = thread::Builder::new()
             .name("tracker".to_owned())

@@ -16,6 +16,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use engine::limits::TRACKER_LINKS_MAX;
+use engine::recording::Record;
 use engine::seed::Seed;
 use engine::tracker::Tracker;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -24,6 +25,7 @@ use crate::channel::Listener;
 use crate::data_dir::DataDir;
 use crate::exit::{Exit, Failure};
 use crate::identity::{Identity, TRACKER_FILE};
+use crate::recorder::Recorder;
 use run::Parts;
 use store::{Store, StoreError};
 
@@ -39,6 +41,8 @@ pub struct Options {
     pub listen: SocketAddr,
     /// Where it keeps its state.
     pub data_dir: PathBuf,
+    /// Where everything that its machine takes in is written down, if anywhere.
+    pub record: Option<PathBuf>,
 }
 
 /// Runs a tracker until it is told to quit.
@@ -51,7 +55,10 @@ pub fn main(options: &Options) -> Result<Exit, Failure> {
     let store = Store::open(dir).map_err(|error| Failure::cannot_start(&error))?;
     let machine = machine(&store).map_err(|error| Failure::cannot_start(&error))?;
     let listener = Listener::bind(options.listen).map_err(|error| no_listener(options, &error))?;
-    let parts = Parts { number: options.number, machine, identity, store, listener, links_max: links_max() };
+    let recorder = Recorder::start(options.record.as_deref(), || begun(&store))
+        .map_err(|error| Failure::cannot_start(&error))?;
+    let (number, links_max) = (options.number, links_max());
+    let parts = Parts { number, machine, recorder, identity, store, listener, links_max };
     run::run(parts).map(|()| Exit::Success)
 }
 
@@ -65,6 +72,12 @@ fn machine(store: &Store) -> Result<Tracker, StoreError> {
     let stored = store.load()?;
     Tracker::new(Seed(store.secret()), &stored)
         .map_err(|_| store.damaged("its snapshot or its log does not decode"))
+}
+
+/// How the machine begins, for a recording.
+fn begun(store: &Store) -> Result<Record, String> {
+    let stored = store.load().map_err(|error| error.to_string())?;
+    Ok(Record::Tracker(Box::new(stored), Seed(store.secret())))
 }
 
 fn no_listener(options: &Options, error: &io::Error) -> Failure {

@@ -15,6 +15,7 @@ use async_io::Timer;
 use async_signal::{Signal, Signals};
 use engine::id::{JobId, LinkId};
 use engine::peer::io::Role;
+use engine::recording::Record;
 use engine::time::Time;
 use engine::tracker::Tracker;
 use engine::tracker::io::{Action, Input, Outcome, Work};
@@ -28,6 +29,7 @@ use crate::channel::{Channel, Endpoint, Listener};
 use crate::exit::Failure;
 use crate::identity::{Identity, wall_clock};
 use crate::link::{self, Link, Watchdog};
+use crate::recorder::Recorder;
 
 /// Events that wait for the loop: 256 x at most 100 KiB (a frame of announcements, decoded) = 25 MiB, and usually next to nothing.
 const EVENTS_MAX: usize = 256;
@@ -37,6 +39,7 @@ const EVENTS_MAX: usize = 256;
 pub(super) struct Parts {
     pub(super) number: usize,
     pub(super) machine: Tracker,
+    pub(super) recorder: Recorder,
     pub(super) identity: Arc<Identity>,
     pub(super) store: Store,
     pub(super) listener: Listener,
@@ -92,6 +95,7 @@ fn accept(listener: Listener, endpoint: Endpoint, links_max: usize, events: Send
 /// The machine and what it acts on.
 pub(super) struct Shell {
     machine: Tracker,
+    recorder: Recorder,
     scribe: Scribe,
     identity: Arc<Identity>,
     links: HashMap<LinkId, Link>,
@@ -105,13 +109,14 @@ pub(super) struct Shell {
 impl Shell {
     /// Begins to listen and to store; events wait until `run` looks at them.
     pub(super) fn start(parts: Parts) -> Result<(Shell, Receiver<Event>), Failure> {
-        let Parts { machine, identity, store, listener, links_max, .. } = parts;
+        let Parts { machine, recorder, identity, store, listener, links_max, .. } = parts;
         let (sender, events) = async_channel::bounded(EVENTS_MAX);
         let scribe = start_scribe(store, sender.clone())
             .map_err(|error| Failure::cannot_start(&format!("no thread for the store: {error}")))?;
         accept(listener, Endpoint::new(Arc::clone(&identity)), links_max, sender.clone());
         let shell = Shell {
             machine,
+            recorder,
             scribe,
             identity,
             links: HashMap::new(),
@@ -239,7 +244,9 @@ impl Shell {
     fn feed(&mut self, input: Input) -> ControlFlow<()> {
         tracing::trace!(?input);
         let now = self.now();
+        self.recorder.takes(|| Record::TrackerInput(now, Box::new(input.clone())));
         self.machine.handle(now, input, &mut self.outbox);
+        self.recorder.acted(&self.outbox);
         if cfg!(debug_assertions) {
             self.machine.check();
         }

@@ -108,7 +108,8 @@ fn a_store_that_does_not_decode_is_refused_at_the_start() {
 fn an_address_in_use_is_refused_with_the_remedy() {
     let taken = Listener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let options = Options { number: 3, listen: taken.address(), data_dir: folder.path().into() };
+    let options =
+        Options { number: 3, listen: taken.address(), data_dir: folder.path().into(), record: None };
     let failure = main(&options).unwrap_err();
     assert_eq!(failure.exit, Exit::CannotStart);
     assert!(failure.message.contains("end the process that uses the port"), "{}", failure.message);

@@ -1,9 +1,11 @@
-//! `sim replay`: a run told in words; `sim shrink`: a run that fails made small, and saved.
+//! `sim replay`: a run, or the recording of a real node, told in words; `sim shrink`: a run that fails made small, and saved.
 
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use engine::recording::MAGIC;
+use sim::relive::{Relived, relive};
 use sim::run::run_narrated;
 use sim::scenario::Scenario;
 use sim::shrink::shrink;
@@ -16,7 +18,7 @@ use super::{Error, OneScenario, load};
 /// Which run.
 #[derive(Debug, Args)]
 pub(super) struct OneRun {
-    /// A seed of `swarm`, or a scenario file.
+    /// A seed of `swarm`, a scenario file, or (`replay` only) a recording that `node --record` has made.
     what: String,
     /// The seed, if it is a file; its first, if nothing is said.
     #[arg(long)]
@@ -56,6 +58,10 @@ impl OneRun {
 }
 
 pub(super) fn replay(which: &OneRun) -> Result<Status, Error> {
+    let bytes = std::fs::read(&which.what).unwrap_or_default();
+    if bytes.starts_with(&MAGIC) {
+        return live_again(&bytes);
+    }
     let (scenario, seed) = which.scenario()?;
     writeln!(io::stdout().lock(), "{}", scenario.to_toml())?;
     // Whoever reads this may stop to, as `head` does: what is not read need not be said.
@@ -64,6 +70,22 @@ pub(super) fn replay(which: &OneRun) -> Result<Status, Error> {
     match outcome {
         Ok(run) => {
             writeln!(out, "all is well after {} s; trace {:016x}", run.lasted.secs_rounded_up(), run.trace)?;
+            Ok(Status::Holds)
+        }
+        Err(failure) => {
+            writeln!(out, "{failure}")?;
+            Ok(Verdict::Failed(failure.kind).into())
+        }
+    }
+}
+
+/// Lets a recorded machine live again.
+fn live_again(bytes: &[u8]) -> Result<Status, Error> {
+    let outcome = relive(bytes, |line| drop(writeln!(io::stdout().lock(), "{line}")));
+    let mut out = io::stdout().lock();
+    match outcome {
+        Ok(Relived { inputs, until, digest }) => {
+            writeln!(out, "the same again: {inputs} inputs until {until}; digest {digest:016x}")?;
             Ok(Status::Holds)
         }
         Err(failure) => {

@@ -63,7 +63,7 @@ impl fmt::Display for Failure {
 }
 
 /// Runs something; a panic in it is a failure. The panic hook still says where it was.
-pub(super) fn catch<T>(what: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
+pub(crate) fn catch<T>(what: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
     catch_unwind(AssertUnwindSafe(what)).unwrap_or_else(|panic| Err(of_panic(panic.as_ref())))
 }
 

@@ -26,6 +26,7 @@ use crate::scenario::{End, Scenario};
 use crate::world::World;
 use actor::Actor;
 use agenda::{Agenda, Deed};
+pub(crate) use failure::catch;
 pub use failure::{Failure, FailureKind};
 use intruder::Intruder;
 pub use record::{PeerRecord, Run, Sample};
@@ -98,7 +99,7 @@ pub(crate) fn run_broken(
 }
 
 fn through(scenario: &Scenario, seed: u64, prepare: impl FnOnce(&mut World)) -> Result<Run, Failure> {
-    failure::catch(|| {
+    catch(|| {
         let began = Instant::now();
         let mut runner = Runner::new(scenario, seed);
         prepare(&mut runner.world);

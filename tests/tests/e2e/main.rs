@@ -33,4 +33,5 @@ mod a18_wire;
 mod a19_crowds;
 mod limits;
 mod readme;
+mod recordings;
 mod terminal;

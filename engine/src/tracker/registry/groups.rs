@@ -255,8 +255,8 @@ impl Registry {
     }
 
     fn admit(&mut self, group: &GroupName, user: &UserName, role: Role) {
-        let since = self.applied;
-        let new = || Group { removals: Removals::of_new_group(since), ..Group::default() };
+        let (since, epoch) = (self.applied, self.epoch());
+        let new = || Group { removals: Removals::of_new_group(epoch), ..Group::default() };
         let found = self.groups.entry(group.clone()).or_insert_with(new);
         found.requests.remove(user);
         found.members.insert(user.clone(), Member { role, since });
@@ -282,9 +282,10 @@ impl Registry {
 
     /// Ends a membership; if it was the owner's, the heir inherits; if it was the last, the group ends.
     fn expel(&mut self, group: &GroupName, user: &UserName, effects: &mut Vec<Effect>) {
+        let epoch = self.epoch();
         let Some(found) = self.groups.get_mut(group) else { return };
         found.members.remove(user);
-        found.removals.add(user, self.applied);
+        found.removals.add(user, epoch);
         if let Some(account) = self.users.get_mut(user) {
             account.groups.remove(group);
         }
@@ -297,6 +298,20 @@ impl Registry {
             member.role = Role::Owner;
             effects.push(Effect::Tell(heir, Notice::MadeOwner { group: group.clone() }));
         }
+    }
+
+    /// Makes the epochs of all groups higher than one that somebody knows of a group, and has that group's list told anew: to peers a
+    /// list of a lower epoch than the one they know is old news, and so are tickets.
+    pub(super) fn overtake(&mut self, group: &GroupName, known: u64) -> Vec<Effect> {
+        if !self.groups.get(group).is_some_and(|found| found.removals.is_behind(known)) {
+            return Vec::new();
+        }
+        self.leap = self.leap.max(known.saturating_sub(self.applied) + 1);
+        let epoch = self.epoch();
+        if let Some(found) = self.groups.get_mut(group) {
+            found.removals.epoch = epoch;
+        }
+        alloc::vec![Effect::Renewed(group.clone())]
     }
 
     fn end_group(&mut self, group: &GroupName, effects: &mut Vec<Effect>) {

@@ -56,6 +56,14 @@ pub enum Command {
         /// Log index of the last that was told.
         upto: u64,
     },
+    /// Somebody knows a list of removals of this epoch, which is of a later log than this one: an old copy of it was restored. From now
+    /// on epochs are higher than that.
+    Overtake {
+        /// The group.
+        group: GroupName,
+        /// The epoch that somebody knows.
+        epoch: u64,
+    },
 }
 
 /// Who asked for a change.
@@ -103,6 +111,8 @@ pub enum Effect {
     Tell(UserName, Notice),
     /// A user is no longer a member of a group.
     Expelled(GroupName, UserName),
+    /// The list of those who were removed from a group has a new epoch.
+    Renewed(GroupName),
     /// A file is no longer listed, or its group is gone.
     Unlisted(GroupName, crate::name::FileName),
 }
@@ -111,6 +121,8 @@ pub enum Effect {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub struct Registry {
     applied: u64,
+    /// How far the epochs of groups are ahead of the log.
+    leap: u64,
     users: BTreeMap<UserName, Account>,
     groups: BTreeMap<GroupName, Group>,
     devices: Devices,
@@ -121,6 +133,11 @@ impl Registry {
     #[must_use]
     pub const fn applied(&self) -> u64 {
         self.applied
+    }
+
+    /// The epoch of what happens to a group now: higher than any before, in this log or in one that is known to have been lost.
+    const fn epoch(&self) -> u64 {
+        self.applied.saturating_add(self.leap)
     }
 
     /// The account of `user`.
@@ -219,6 +236,9 @@ impl Registry {
                 }
                 Applied { answer: Ok(()), effects: vec![] }
             }
+            Command::Overtake { group, epoch } => {
+                Applied { answer: Ok(()), effects: self.overtake(group, *epoch) }
+            }
         }
     }
 
@@ -278,6 +298,7 @@ impl Registry {
     pub fn check(&self) {
         for (name, group) in &self.groups {
             group.check();
+            assert!(group.removals.epoch <= self.epoch(), "what happens to {name} next has a higher epoch");
             for user in group.members.keys() {
                 let listed = self.users.get(user).is_some_and(|account| account.groups.contains(name));
                 assert!(listed, "{user} is a member of {name}, so the account lists it");

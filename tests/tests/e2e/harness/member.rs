@@ -94,7 +94,8 @@ impl Member {
     pub(crate) fn join(&mut self, group: &str, owner: &mut Client) {
         self.request(Request::Change(Change::JoinGroup { group: group_name(group) })).unwrap();
         owner.ok(&format!("accept_request {group} {}", self.user));
-        let Ok(Answer::Ticket { ticket, .. }) = self.request(Request::Ticket { group: group_name(group) })
+        let Ok(Answer::Ticket { ticket, .. }) =
+            self.request(Request::Ticket { group: group_name(group), known: 0 })
         else {
             panic!("a member gets a ticket")
         };

@@ -109,7 +109,7 @@ impl Tracker {
         loop {
             let address = free_address();
             std::fs::write(&list, format!("{address}\n")).unwrap();
-            let process = run(&list, &data);
+            let process = run(&list, &data, None);
             if process.try_line(0, |line| line.contains("listens on")).is_ok() {
                 let fingerprint = fingerprint(&process);
                 std::fs::write(&list, format!("{address} {fingerprint}\n")).unwrap();
@@ -150,7 +150,16 @@ impl Tracker {
 
     /// Starts again, with the same data.
     pub(crate) fn restart(&mut self) {
-        self.process = run(&self.list, &self.data);
+        self.start_again(None);
+    }
+
+    /// The same, and records what it takes in.
+    pub(crate) fn restart_recording(&mut self, file: &Path) {
+        self.start_again(Some(file));
+    }
+
+    fn start_again(&mut self, recording: Option<&Path>) {
+        self.process = run(&self.list, &self.data, recording);
         self.process.wait_line("the tracker is back", 0, |line| line.contains("listens on"));
     }
 }
@@ -162,9 +171,12 @@ fn fingerprint(tracker: &Process) -> String {
     line.rsplit(' ').next().unwrap().to_owned()
 }
 
-fn run(list: &Path, data: &Path) -> Process {
+fn run(list: &Path, data: &Path, recording: Option<&Path>) -> Process {
     let mut command = program::command();
     command.arg("tracker").arg(list).args(["1", "--data-dir"]).arg(data);
+    if let Some(file) = recording {
+        command.arg("--record").arg(file);
+    }
     Process::start("tracker", &mut command)
 }
 
