@@ -82,7 +82,7 @@ enum Wanted {
     JoinRequests(Name, Option<Name>),
     Files(Name, Option<Name>),
     File(Name, Name),
-    Ticket(Name),
+    Ticket(Name, u64),
 }
 
 /// What a client can say of a file.
@@ -180,7 +180,7 @@ fn request(wanted: Wanted) -> Request {
         }
         Wanted::Files(of, after) => Request::Files { group: of.group(), after: after.map(Name::file) },
         Wanted::File(of, name) => Request::File { group: of.group(), name: name.file() },
-        Wanted::Ticket(of) => Request::Ticket { group: of.group() },
+        Wanted::Ticket(of, known) => Request::Ticket { group: of.group(), known },
         change => Request::Change(change_of(change)),
     }
 }

@@ -63,9 +63,7 @@ fn a_slow_download_says_who_sends_and_a_stuck_one_that_nobody_does() {
     ann.ok("limit upload 64KiB/s");
     bob.ok("download_file physics film.bin");
     let why = |bob: &mut Client| bob.json("explain physics film.bin --json");
-    until("ann sends", || {
-        (why(&mut bob)["peers_by_rate"][0]["state"] == "sends").then_some(())
-    });
+    until("ann sends", || (why(&mut bob)["peers_by_rate"][0]["state"] == "sends").then_some(()));
     let shown = bob.ok("explain physics film.bin");
     assert!(shown.contains("reason:     1 peer sends") && shown.contains("ann "), "{shown}");
     ann.kill();
