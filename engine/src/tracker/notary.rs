@@ -17,7 +17,7 @@ use crate::time::Time;
 use crate::wire::tracker::{Answer, TrackerMessage};
 
 /// Jobs of the notary are numbered from here; those of the log are below.
-const FIRST_JOB: u32 = 1 << 31;
+pub(super) const FIRST_JOB: u32 = 1 << 31;
 
 /// What is being signed. As much as clients have asked for, each a bounded number of times, and removals under way.
 #[derive(Debug, Default)]
