@@ -126,8 +126,50 @@ pub const DEVICES_MAX: usize = 2_000_000;
 /// Swarm entries that one device may have: one for each file it shares or fetches.
 pub const SWARM_ENTRIES_PER_LINK: usize = FILES_MAX;
 
-/// Commands that wait to be written to the tracker's log: 4,096 x about 600 bytes = 2.4 MB.
+/// Changes that wait at a tracker for their agreement: 4,096 x about 600 bytes = 2.4 MB.
 pub const PROPOSALS_MAX: usize = 4_096;
+
+/// Trackers of one cluster; the list has as many lines at most.
+pub const MEMBERS_MAX: usize = 16;
+
+/// Bytes of one entry of the log: the longest command has two names, a key and some numbers, 700 bytes.
+pub const ENTRY_LEN_MAX: usize = 2_048;
+
+/// Bytes of entries in one message between trackers, but for the first entry: with heads inside a frame of 64 KiB.
+pub const APPEND_LEN_MAX: usize = 32 * 1024;
+
+/// Entries in one message between trackers: `raft` counts at least 4 bytes for each.
+pub const ENTRIES_PER_MESSAGE: usize = APPEND_LEN_MAX / 4 + 1;
+
+/// Messages with entries under way to one tracker: 64 x 32 KiB = 2 MiB. A link has credit for four times as many.
+pub const APPENDS_IN_FLIGHT: usize = 64;
+
+/// Bytes of entries that are not agreed yet: 8 MiB are 13,000 changes, three times what may wait for an answer at one tracker.
+pub const UNCOMMITTED_LEN_MAX: u64 = 8 * 1024 * 1024;
+
+/// Bytes of a message's context: a number, or a word of `raft`.
+pub const RAFT_CONTEXT_LEN_MAX: usize = 64;
+
+/// Bytes of the registry in one message.
+pub const SNAPSHOT_PART_LEN_MAX: usize = 48 * 1024;
+
+/// Bytes of a registry that a tracker takes from another: far more than a tracker has memory for today.
+pub const SNAPSHOT_LEN_MAX: u64 = 1 << 36;
+
+/// Notes about clients in one message: 100 x at most 570 bytes = 57,000 bytes.
+pub const NOTES_PER_MESSAGE: usize = 100;
+
+/// How often `raft` counts. A leader says something every 2 counts, and is taken for dead after 14 to 27: 0.7 s to 1.35 s.
+pub const TICK: Span = Span::from_millis(50);
+
+/// How long a change waits for its agreement before whoever asked is told that there is none. Less than a client's patience.
+pub const AGREEMENT_PATIENCE: Span = Span::from_secs(8);
+
+/// How long a question waits for a leader before it is answered from what is known here, and said to be.
+pub const LEADER_PATIENCE: Span = Span::from_secs(3);
+
+/// How long the first of two trackers may be silent before its backup goes on alone.
+pub const TAKEOVER: Span = Span::from_secs(10);
 
 /// Log entries after which the registry is written whole and the log is cut.
 pub const SNAPSHOT_EVERY: u64 = 10_000;

@@ -32,7 +32,7 @@ pub enum Record {
     /// A peer began.
     Peer(Box<peer::io::Config>, Seed),
     /// A tracker began.
-    Tracker(Box<tracker::io::Stored>, Seed),
+    Tracker(Box<tracker::Config>, Box<tracker::io::Stored>),
     /// A peer takes something in.
     PeerInput(Time, Box<peer::io::Input>),
     /// A tracker takes something in.

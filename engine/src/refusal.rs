@@ -94,6 +94,8 @@ pub enum Refusal {
     },
     /// The tracker cannot write to its disk.
     TrackerReadOnly,
+    /// Too few trackers are up to agree on a change.
+    NoMajority,
     /// A table is full.
     Full(Table),
     /// The session ended while the command was under way.
@@ -242,6 +244,10 @@ impl fmt::Display for Refusal {
             R::TrackerReadOnly => {
                 f.write_str("the tracker cannot write to its disk: its operator must make room")
             }
+            R::NoMajority => f.write_str(
+                "too few trackers are up to agree on a change: their operators must start the others. What you asked for may still be done; \
+                 ask again when they are up",
+            ),
             R::Full(table) => table.fmt(f),
             R::SessionEnded => f.write_str("the session ended before the command did: log in and ask again"),
         }

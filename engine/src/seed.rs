@@ -20,6 +20,8 @@ pub enum Purpose {
     Swarm = 4,
     /// When to try again.
     Backoff = 5,
+    /// How long a tracker waits for its leader.
+    Patience = 6,
 }
 
 /// Random numbers for choices among equals, which nobody gains by guessing: 16 bytes of state, where a cipher's stream has 300.

@@ -345,5 +345,6 @@ fn a_full_disk_makes_the_tracker_read_only_until_there_is_room() {
     assert_eq!(world.refused(alice, create("h")), Refusal::TrackerReadOnly);
     assert!(matches!(world.ok(bob, Command::ListGroups), Reply::Groups(rows) if rows.len() == 1));
     world.fill_tracker_disk(false);
+    world.until_tracker_leads();
     world.ok(alice, create("h"));
 }

@@ -34,7 +34,7 @@ Exit codes:
   130  a signal ended a client that worked through a script";
 
 const TRACKER_HELP: &str = "\
-Console commands: status, help, quit. The end of standard input does not end a tracker; quit, SIGINT and SIGTERM do.
+Console commands: status, add, remove, force_single, backup, help, quit. The end of standard input does not end a tracker; quit, SIGINT and SIGTERM do.
 
 Examples:
   node tracker tracker_info.txt 1
@@ -60,6 +60,8 @@ pub(crate) enum Command {
     /// Run a tracker
     #[command(after_help = TRACKER_HELP)]
     Tracker(TrackerArgs),
+    /// Begin a tracker with what the console command `backup` of another wrote; then run it with `node tracker`
+    Restore(RestoreArgs),
     /// Run a client: a prompt on a terminal, or a script on standard input or in -c
     #[command(after_help = client_help())]
     Client(ClientArgs),
@@ -83,13 +85,22 @@ pub(crate) struct TrackerArgs {
     record: Option<PathBuf>,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct RestoreArgs {
+    #[command(flatten)]
+    pub(crate) tracker: TrackerArgs,
+    /// The backup
+    #[arg(value_name = "FILE")]
+    pub(crate) backup: PathBuf,
+}
+
 impl TrackerArgs {
     /// What the arguments ask for, with the tracker list read.
     pub(crate) fn options(self) -> Result<tracker::Options, Failure> {
         let trackers = tracker_info::load(&self.list).map_err(|error| Failure::usage(&error))?;
-        let listen = tracker_info::pick(&trackers, self.number).map_err(|error| Failure::usage(&error))?;
+        tracker_info::pick(&trackers, self.number).map_err(|error| Failure::usage(&error))?;
         let data_dir = chosen(self.data_dir, &format!("tracker-{}", self.number))?;
-        Ok(tracker::Options { number: self.number, listen, data_dir, record: self.record })
+        Ok(tracker::Options { number: self.number, trackers, data_dir, record: self.record })
     }
 }
 
@@ -212,7 +223,9 @@ mod tests {
     fn client(arguments: &[&str]) -> Result<ClientArgs, clap::Error> {
         match Cli::try_parse_from(["node", "client"].iter().chain(arguments))?.command {
             Command::Client(args) => Ok(args),
-            Command::Tracker(_) | Command::Demo(_) => unreachable!("asked for a client"),
+            Command::Tracker(_) | Command::Restore(_) | Command::Demo(_) => {
+                unreachable!("asked for a client")
+            }
         }
     }
 

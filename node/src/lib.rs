@@ -39,6 +39,9 @@ pub fn main() -> ExitCode {
     log::start();
     let result = match cli.command {
         Command::Tracker(args) => args.options().and_then(|options| tracker::main(&options)),
+        Command::Restore(args) => {
+            args.tracker.options().and_then(|options| tracker::restore(&options, &args.backup))
+        }
         Command::Client(args) => args.options().and_then(|(options, repl)| run_client(options, repl)),
         Command::Demo(args) => demo::main(&args.options()),
     };

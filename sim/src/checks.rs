@@ -12,8 +12,9 @@ use engine::name::Place;
 use engine::peer::command::News;
 use engine::ticket::LIFETIME;
 use engine::time::Span;
+use engine::tracker::Tracker;
+use engine::tracker::registry::Registry;
 use engine::violation::Violation;
-use engine::wire::codec;
 use engine::wire::tracker::{Answer, TrackerMessage};
 
 use crate::network::NodeId;
@@ -39,7 +40,9 @@ pub(crate) const fn is_of_time(violation: Violation) -> bool {
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
     acknowledged: u64,
-    at_death: Option<(u64, Vec<u8>)>,
+    at_death: Option<Registry>,
+    /// Whether it died since it was looked at last.
+    died: bool,
 }
 
 impl World {
@@ -168,27 +171,34 @@ impl World {
 
     /// The tracker dies: what was its registry like?
     pub(crate) fn note_tracker_death(&mut self) {
-        let last = self.registry().map(|registry| (registry.applied(), codec::encode(registry)));
-        self.ledger.at_death = last;
+        self.ledger.at_death = self.registry().cloned();
+        self.ledger.died = true;
     }
 
-    /// The tracker is back: nothing that it acknowledged is lost, and what it knew it knows as before.
-    pub(crate) fn check_tracker_birth(&mut self) {
-        let Some((applied, bytes)) =
-            self.registry().map(|registry| (registry.applied(), codec::encode(registry)))
-        else {
+    /// The tracker is back, and has looked through its log: nothing that it acknowledged is lost, and what it knew it knows as before.
+    pub(crate) fn check_tracker_rebirth(&mut self) {
+        let settled = self.tracker_machine().is_some_and(Tracker::is_settled);
+        if !settled || !std::mem::take(&mut self.ledger.died) {
             return;
-        };
+        }
+        let Some(registry) = self.registry().cloned() else { return };
+        // The last entry is that with which it became leader.
+        let applied = registry.applied() - 1;
         if applied < self.ledger.acknowledged {
             let acknowledged = self.ledger.acknowledged;
             self.wrong(&format!("{TRACKER:?} acknowledged {acknowledged} changes, and has {applied}"));
         }
-        if let Some((before, was)) = self.ledger.at_death.take()
-            && before == applied
-            && was != bytes
-        {
-            self.wrong(&format!("after {applied} changes {TRACKER:?} has another registry than before"));
+        if let Some(mut was) = self.ledger.at_death.take().filter(|was| was.applied() == applied) {
+            was.skip(registry.applied());
+            if was != registry {
+                self.wrong(&format!("after {applied} changes {TRACKER:?} has another registry than before"));
+            }
         }
+    }
+
+    /// Whether the tracker is back, and has not looked through its log yet.
+    pub(crate) fn tracker_is_settling(&self) -> bool {
+        self.ledger.died && self.tracker_machine().is_some()
     }
 
     /// The tracker's disk is replaced by an old copy: what was acknowledged since is lost, and may be.

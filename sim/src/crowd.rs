@@ -23,10 +23,13 @@ impl World {
     pub fn found(&mut self, group_name: &str, people: &[(NodeId, String)]) {
         let devices: Vec<DeviceId> = people.iter().map(|(client, _)| self.device(*client)).collect();
         let registry = registry(&group(group_name), people, &devices);
+        assert!(self.registry().is_some_and(|registry| registry.user_count() == 0), "the tracker is new");
         self.kill_tracker();
+        let tracker_device = self.nodes[TRACKER.0].device;
         let Kind::Tracker(tracker) = &mut self.nodes[TRACKER.0].kind else { unreachable!("it is the first") };
-        assert!(tracker.store.snapshot.is_none() && tracker.store.entries.is_empty(), "the tracker is new");
-        tracker.store.snapshot = Some((registry.applied(), codec::encode(&registry).into()));
+        let config = engine::tracker::Config::alone(self.seed.child(0), tracker_device);
+        let store = engine::tracker::Tracker::restored(&config, &codec::encode(&registry));
+        tracker.store = store.expect("it is a registry");
         self.restart_tracker();
         let logins: Vec<_> =
             people.iter().map(|(client, name)| (*client, self.begin_login(*client, name))).collect();

@@ -257,11 +257,12 @@ impl World {
                 self.nodes[TRACKER.0].jobs.insert(job, ());
                 let (lane, took) = match &work {
                     StoreWork::Sign(_) => (None, notary::TOOK),
-                    StoreWork::Append { .. } | StoreWork::Snapshot { .. } => {
-                        (Some(Lane::Store), self.on_slow_disk(TRACKER, self.costs.sync))
-                    }
+                    StoreWork::Persist(_) => (Some(Lane::Store), self.on_slow_disk(TRACKER, self.costs.sync)),
                 };
                 self.start_work(TRACKER, job, Work::Store(work), lane, took);
+            }
+            TrackerAction::Reach { .. } | TrackerAction::Speak { .. } | TrackerAction::Say(_) => {
+                unreachable!("this tracker is the only one, and nobody is at its console")
             }
         }
     }
@@ -278,12 +279,9 @@ impl World {
             return StoreOutcome::DiskFull;
         }
         match work {
-            StoreWork::Append { .. } if forgets => {}
-            StoreWork::Append { entries } => tracker.store.entries.extend(entries),
-            StoreWork::Snapshot { index, registry } => {
-                tracker.store.entries.retain(|(entry, _)| *entry > index);
-                tracker.store.snapshot = Some((index, registry));
-            }
+            // It cannot forget how it began: nothing is acknowledged by then.
+            StoreWork::Persist(batch) if forgets && !batch.clears => {}
+            StoreWork::Persist(batch) => tracker.store.take(batch),
             StoreWork::Sign(_) => unreachable!("signing needs no disk"),
         }
         StoreOutcome::Durable

@@ -7,6 +7,7 @@
 
 pub mod bounds;
 mod checks;
+pub mod cluster;
 mod content;
 mod crowd;
 mod disk;

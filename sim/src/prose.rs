@@ -10,6 +10,7 @@ use engine::peer::strategy::Strategy;
 use engine::piece::{PIECE_LEN, Size};
 use engine::ticket::Ticket;
 use engine::time::{Span, Time};
+use engine::tracker::Tracker;
 use engine::tracker::registry::Registry;
 use engine::violation::Violation;
 use engine::wire::peer::PeerMessage;
@@ -320,18 +321,27 @@ impl World {
         self.client_mut(client).behaviour = Behaviour::Mute;
     }
 
+    /// Waits until the tracker has looked through its log, and takes in changes.
+    pub fn until_tracker_leads(&mut self) {
+        self.until("the tracker leads", |world| world.tracker_machine().is_some_and(Tracker::is_settled));
+    }
+
+    /// The tracker's machine, if the tracker is up.
+    pub(crate) fn tracker_machine(&self) -> Option<&Tracker> {
+        let Kind::Tracker(tracker) = &self.nodes[TRACKER.0].kind else { return None };
+        tracker.machine.as_deref()
+    }
+
     /// The tracker's registry, if the tracker is up.
     #[must_use]
     pub fn registry(&self) -> Option<&Registry> {
-        let Kind::Tracker(tracker) = &self.nodes[TRACKER.0].kind else { return None };
-        tracker.machine.as_ref().map(|machine| machine.registry())
+        self.tracker_machine().map(Tracker::registry)
     }
 
     /// What the tracker's console would show, if the tracker is up.
     #[must_use]
     pub fn tracker_status(&self) -> Option<engine::tracker::Status> {
-        let Kind::Tracker(tracker) = &self.nodes[TRACKER.0].kind else { return None };
-        tracker.machine.as_ref().map(|machine| machine.status())
+        self.tracker_machine().map(|machine| machine.status(self.now))
     }
 
     /// What a client was told without asking, with the time.

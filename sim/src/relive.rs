@@ -34,8 +34,8 @@ pub fn relive(bytes: &[u8], mut says: impl FnMut(&str)) -> Result<Relived, Failu
         let mut records = records(bytes).map_err(|_| no_recording())?;
         let mut machine = match records.next() {
             Some(Ok(Record::Peer(config, seed))) => Machine::Peer(Box::new(Peer::new(*config, seed))),
-            Some(Ok(Record::Tracker(stored, seed))) => {
-                Machine::Tracker(Box::new(Tracker::new(seed, &stored).map_err(|_| no_recording())?))
+            Some(Ok(Record::Tracker(config, stored))) => {
+                Machine::Tracker(Box::new(Tracker::new(*config, &stored).map_err(|_| no_recording())?))
             }
             _ => return Err(no_recording()),
         };

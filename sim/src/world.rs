@@ -15,8 +15,8 @@ use engine::peer::strategy::Strategy;
 use engine::seed::Seed;
 use engine::table::Table;
 use engine::time::{Span, Time};
-use engine::tracker::Tracker;
 use engine::tracker::io::{Input as TrackerInput, Stored};
+use engine::tracker::{Config as TrackerConfig, Tracker};
 use engine::violation::Violation;
 use engine::wire::peer::PeerMessage;
 use engine::wire::tracker::TrackerMessage;
@@ -199,13 +199,13 @@ impl World {
             Kind::Tracker(tracker) => {
                 // The salts of strangers last, so the tracker's seed does.
                 let seed = self.seed.child(0);
-                let machine = Tracker::new(seed, &tracker.store).expect("the store is sound");
+                let machine = Tracker::new(TrackerConfig::alone(seed, node.device), &tracker.store);
+                let machine = machine.expect("the store is sound");
                 tracker.machine = Some(Box::new(machine));
             }
             Kind::Puppet(_) => {}
         }
         if id == TRACKER {
-            self.check_tracker_birth();
             // What it did not come to say, everybody hears when they have found it again.
             (0..self.nodes.len()).for_each(|node| self.faults.late_word(NodeId(node), self.now));
         }
@@ -362,6 +362,7 @@ impl World {
             std::mem::discriminant(&action).hash(&mut self.trace);
             self.tracker_acts(action);
         }
+        self.check_tracker_rebirth();
         self.arm(TRACKER);
     }
 

@@ -376,6 +376,8 @@ pub enum News {
     TrackerLost,
     /// A tracker was found again.
     TrackerFound(SocketAddr),
+    /// Whether the tracker reaches too few others, so that what it shows may be out of date.
+    TrackerCutOff(bool),
     /// A tracker whose key was not known until now, and is trusted from now on.
     FirstContact {
         /// Where it is.

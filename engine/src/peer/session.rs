@@ -290,6 +290,8 @@ impl Peer {
             TrackerMessage::Expelled { group, user } => self.expelled(&group, &user, turn),
             TrackerMessage::Pong => {}
             TrackerMessage::Expulsions(expulsions) => self.learn(*expulsions, None, turn),
+            TrackerMessage::Signers(trackers) => trackers.iter().for_each(|key| self.papers.trust(*key)),
+            TrackerMessage::CutOff(cut_off) => turn.tell(News::TrackerCutOff(cut_off)),
         }
     }
 

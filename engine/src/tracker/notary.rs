@@ -18,7 +18,7 @@ use crate::time::Time;
 use crate::wire::tracker::{Answer, TrackerMessage};
 
 /// Jobs of the notary are numbered from here; those of the log are below.
-const FIRST_JOB: u32 = 1 << 31;
+pub(super) const FIRST_JOB: u32 = 1 << 31;
 
 /// What is being signed. As much as clients have asked for, each a bounded number of times, and removals under way.
 #[derive(Debug, Default)]
@@ -64,7 +64,7 @@ impl Tracker {
             Err(refusal) => return self.answer(link, seq, Err(refusal), outbox),
         };
         if removals.is_behind(known) {
-            self.propose_quietly(Command::Overtake { group: group.clone(), epoch: known });
+            self.propose_quietly(&Command::Overtake { group: group.clone(), epoch: known });
         }
         let from = self.notary.clock.unix(now);
         let until = UnixTime(from.0.saturating_add(LIFETIME.secs_rounded_up()));

@@ -6,7 +6,7 @@ use core::ops::Bound;
 
 use super::registry::{Command, File, Group};
 use super::swarm::Key;
-use super::{Tracker, login};
+use super::{Outbox, Tracker, login};
 use crate::id::{Key as AccountKey, LinkId};
 use crate::limits::{INBOX_MAX, ROWS_PER_PAGE};
 use crate::name::{FileName, GroupName, UserName};
@@ -19,8 +19,33 @@ use crate::wire::tracker::{
 };
 
 impl Tracker {
+    /// Answers a request that is no change, or a change without a session, from the registry as it is here.
+    pub(super) fn reply(
+        &mut self,
+        now: Time,
+        (link, seq): (LinkId, u64),
+        request: Request,
+        outbox: &mut Outbox,
+    ) {
+        let Some(client) = self.sessions.get(link) else { return };
+        match (request, client.user.clone()) {
+            (Request::Ticket { group, known }, Some(user)) => {
+                self.issue(now, (link, seq), (group, known), user, outbox);
+            }
+            (request, user) => {
+                let begins = matches!(request, Request::Login { .. });
+                let answer = self.query(now, link, user.as_ref(), request);
+                let began = begins && answer.is_ok();
+                self.answer(link, seq, answer, outbox);
+                if began {
+                    self.tell_signers_to(link, outbox);
+                }
+            }
+        }
+    }
+
     /// Answers a request that is no change, or a change without a session.
-    pub(super) fn query(
+    fn query(
         &mut self,
         now: Time,
         link: LinkId,
@@ -56,9 +81,15 @@ impl Tracker {
         }
     }
 
-    fn drop_session(&mut self, link: LinkId) {
+    /// Ends the session on a link, and what it had a part in.
+    pub(super) fn drop_session(&mut self, link: LinkId) {
+        if self.sessions.get(link).is_some_and(|client| client.user.is_some()) {
+            self.cluster.mark(link, None);
+        }
         self.sessions.set_user(link, None);
-        self.swarms.leave_all(link);
+        for key in self.swarms.leave_all(link) {
+            self.cluster.mark(link, Some(&key));
+        }
     }
 
     fn log_in(
@@ -78,8 +109,9 @@ impl Tracker {
         self.tries.succeeded(&user, from);
         self.drop_session(link);
         self.sessions.set_user(link, Some(user.clone()));
+        self.cluster.mark(link, None);
         if !self.registry.is_bound(&device) {
-            self.propose_quietly(Command::Bind { device });
+            self.propose_quietly(&Command::Bind { device });
         }
         Ok(Answer::LoggedIn { inbox: self.take_inbox(user) })
     }
@@ -95,7 +127,7 @@ impl Tracker {
         });
         let inbox = List::new(news.chain(waiting).take(INBOX_MAX).collect());
         if let Some(upto) = account.inbox.last().map(|(index, _)| *index) {
-            self.propose_quietly(Command::ClearInbox { user, upto });
+            self.propose_quietly(&Command::ClearInbox { user, upto });
         }
         inbox
     }
@@ -118,8 +150,12 @@ impl Tracker {
         Ok(Answer::Members(page(members.range(beyond(after)).map(|(user, member)| MemberRow {
             user: user.clone(),
             role: member.role,
-            online: !self.sessions.of_user(user).is_empty(),
+            online: self.is_online(user),
         }))))
+    }
+
+    fn is_online(&self, user: &UserName) -> bool {
+        !self.sessions.of_user(user).is_empty() || !self.guests.of_user(user).is_empty()
     }
 
     fn file_row(&self, group: &GroupName, name: &FileName, file: &File) -> FileRow {
@@ -156,9 +192,14 @@ impl Tracker {
             chosen
                 .into_iter()
                 .filter_map(|peer| {
+                    let held = peer.held;
+                    if let Some(guest) = self.guests.get(peer.link) {
+                        let (device, user, address) = (guest.device, guest.user.clone(), guest.listen);
+                        return Some(PeerInfo { device, user, address, held });
+                    }
                     let client = self.sessions.get(peer.link)?;
                     let (user, address) = (client.user.clone()?, Address(client.listen?));
-                    Some(PeerInfo { device: client.device, user, address, held: peer.held })
+                    Some(PeerInfo { device: client.device, user, address, held })
                 })
                 .collect(),
         )

@@ -110,6 +110,11 @@ impl Sessions {
         }
     }
 
+    /// Links with a session.
+    pub(super) fn logged_in(&self) -> Vec<LinkId> {
+        self.by_user.values().flatten().copied().collect()
+    }
+
     pub(super) fn of_user(&self, user: &UserName) -> Vec<LinkId> {
         self.by_user.get(user).into_iter().flatten().copied().collect()
     }

@@ -5,9 +5,11 @@ use alloc::vec::Vec;
 
 use rand::Rng;
 
+use super::guests::is_guest;
 use crate::id::LinkId;
 use crate::limits::{PEERS_PER_ANSWER, SWARM_ENTRIES_PER_LINK};
 use crate::name::{FileName, GroupName};
+use crate::wire::cluster::Part;
 
 /// What names a swarm.
 pub(super) type Key = (GroupName, FileName);
@@ -124,15 +126,33 @@ impl Swarms {
         self.entries
     }
 
-    /// Notes that a peer takes part with `held` of `pieces`, of which it can reach `reachable`. Ignored beyond the peer's limit.
-    pub(super) fn enter(&mut self, key: &Key, link: LinkId, held: u32, reachable: u32, pieces: u32) {
+    /// What a peer has of a file, if it takes part.
+    pub(super) fn part(&self, key: &Key, link: LinkId) -> Option<Part> {
+        let swarm = self.by_file.get(key)?;
+        let SwarmPeer { held, seeds, reaches, .. } = swarm.peers[*swarm.place.get(&link)?];
+        Some(Part { held, seeds, reaches })
+    }
+
+    /// All parts of clients of this tracker.
+    pub(super) fn local_parts(&self) -> impl Iterator<Item = (LinkId, &Key)> {
+        let local = self.by_link.iter().filter(|(link, _)| !is_guest(**link));
+        local.flat_map(|(link, keys)| keys.iter().map(|key| (*link, key)))
+    }
+
+    /// All files that somebody takes part in.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &Key> {
+        self.by_file.keys()
+    }
+
+    /// Notes that a peer takes part. Ignored beyond the peer's limit.
+    pub(super) fn enter(&mut self, key: &Key, link: LinkId, part: Part) {
         let keys = self.by_link.entry(link).or_default();
         if keys.len() >= SWARM_ENTRIES_PER_LINK && !keys.contains(key) {
             return;
         }
         keys.insert(key.clone());
-        let (seeds, reaches) = (held >= pieces, held.max(reachable) >= pieces);
-        let peer = SwarmPeer { link, held: held.min(pieces), seeds, reaches };
+        let Part { held, seeds, reaches } = part;
+        let peer = SwarmPeer { link, held, seeds, reaches };
         self.entries += usize::from(self.by_file.entry(key.clone()).or_default().insert(peer));
     }
 
@@ -143,20 +163,23 @@ impl Swarms {
         }
     }
 
-    /// Notes that a peer takes part in nothing any more.
-    pub(super) fn leave_all(&mut self, link: LinkId) {
-        for key in self.by_link.remove(&link).unwrap_or_default() {
-            self.remove(&key, link);
+    /// Notes that a peer takes part in nothing any more; returns in what it did.
+    pub(super) fn leave_all(&mut self, link: LinkId) -> BTreeSet<Key> {
+        let keys = self.by_link.remove(&link).unwrap_or_default();
+        for key in &keys {
+            self.remove(key, link);
         }
+        keys
     }
 
-    /// Notes that a peer no longer takes part in the files of a group.
-    pub(super) fn leave_group(&mut self, group: &GroupName, link: LinkId) {
+    /// Notes that a peer no longer takes part in the files of a group; returns in which it did.
+    pub(super) fn leave_group(&mut self, group: &GroupName, link: LinkId) -> Vec<Key> {
         let keys: Vec<_> =
             self.by_link.get(&link).into_iter().flatten().filter(|key| key.0 == *group).cloned().collect();
-        for key in keys {
-            self.leave(&key, link);
+        for key in &keys {
+            self.leave(key, link);
         }
+        keys
     }
 
     /// Ends the swarm of a file; returns who took part.

@@ -1,5 +1,6 @@
 //! What travels between machines: messages, and the one module that turns them into bytes and back.
 
+pub mod cluster;
 pub mod codec;
 pub mod frame;
 pub mod list;

@@ -6,10 +6,11 @@ use core::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use bincode::{Decode, Encode};
 
+use super::cluster::ClusterMessage;
 use super::list::List;
 use crate::id::{Blake3, DeviceId, Key, Salt};
 use crate::limits::{
-    ANNOUNCES_PER_MESSAGE, INBOX_MAX, NAMES_IN_REFUSAL_MAX, PEERS_PER_ANSWER, ROWS_PER_PAGE,
+    ANNOUNCES_PER_MESSAGE, INBOX_MAX, MEMBERS_MAX, NAMES_IN_REFUSAL_MAX, PEERS_PER_ANSWER, ROWS_PER_PAGE,
 };
 use crate::name::{FileName, GroupName, UserName};
 use crate::piece::Content;
@@ -74,6 +75,8 @@ pub enum ClientMessage {
     Ping,
     /// "I go."
     Bye,
+    /// From a tracker, not a client.
+    Cluster(Box<ClusterMessage>),
 }
 
 /// What a client asks of a tracker.
@@ -282,6 +285,10 @@ pub enum TrackerMessage {
     Pong,
     /// Who ceased to be a member of a group, to be handed on to those who cannot hear it.
     Expulsions(Box<Signed<Expulsions>>),
+    /// The keys of all trackers: what any of them signs counts.
+    Signers(List<DeviceId, MEMBERS_MAX>),
+    /// This tracker does not reach enough others: what it answers from now on may be out of date, until it says that it is not.
+    CutOff(bool),
 }
 
 /// One peer of a swarm.

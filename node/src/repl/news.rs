@@ -37,6 +37,10 @@ pub(crate) fn news(news: &News, detail: Detail) -> String {
         News::TrackerLost => "note: the tracker is gone: looking for another; downloads go on\n".to_owned(),
         News::TrackerFound(address) if detail == Detail::Full => format!("note: tracker {address} found\n"),
         News::TrackerFound(_) => "note: a tracker is found\n".to_owned(),
+        News::TrackerCutOff(true) => {
+            "note: the tracker reaches too few others: what it shows may be out of date, and nothing can be changed\n".to_owned()
+        }
+        News::TrackerCutOff(false) => "note: the tracker reaches the others again\n".to_owned(),
         News::FirstContact { tracker, key } => format!(
             "note: first contact with the tracker at {tracker}; its fingerprint is {key}: compare it with the one that the tracker prints\n"
         ),

@@ -5,13 +5,21 @@
 
 use std::io::{self, BufRead, IsTerminal as _, Read as _, Stdin, Write as _, stderr, stdin, stdout};
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
 use async_channel::Sender;
 use async_io::Async;
 use engine::id::DeviceId;
+use engine::time::Time;
 use engine::tracker::Status;
+use engine::tracker::cluster::ColleagueStatus;
+use engine::tracker::io::Order;
+use engine::tracker::replica::Role;
+
+use super::backup;
+use crate::identity::parse_fingerprint;
 
 /// Longest line that is read as one, in bytes: what a terminal gives at most. The rest of a longer one is another line.
 const LINE_LEN_MAX: u64 = 4_096;
@@ -23,16 +31,27 @@ const SHOWN_LEN_MAX: usize = 40;
 const BACKGROUND_PAUSE: Duration = Duration::from_millis(500);
 
 const HELP: &str = "\
-status  what this tracker knows and who is connected
-help    this list
-quit    end this tracker; its state is kept
+status                     what this tracker knows, who is connected, and how the other trackers are
+add <no> [fingerprint]     let tracker <no> take part, in the place of the one it replaces, if there is one
+remove <no>                let tracker <no> take part no more
+force_single               go on without the others, when they are gone for good; what only they know is lost
+backup <file>              write all that trackers keep into a new file; `node restore` begins with it
+help                       this list
+quit                       end this tracker; its state is kept
 ";
+
+/// What an unknown command is answered.
+const COMMANDS: &str = "status, add, remove, force_single, backup, help, quit";
 
 /// What the console asks of the tracker.
 #[derive(Debug)]
 pub(super) enum Request {
     /// How things stand; answered on the channel.
     Status(Sender<Status>),
+    /// Something of the cluster; answered by [`say`].
+    Order(Order),
+    /// To write a backup there; answered by [`say`].
+    Backup(PathBuf),
     /// To end.
     Quit,
 }
@@ -42,6 +61,8 @@ pub(super) enum Request {
 enum Line<'a> {
     Blank,
     Status,
+    Order(Order),
+    Backup(&'a str),
     Help,
     Quit,
     Unknown(&'a str),
@@ -49,13 +70,24 @@ enum Line<'a> {
 
 fn parse(line: &str) -> Line<'_> {
     let line = line.trim();
-    match line.to_ascii_lowercase().as_str() {
-        "" => Line::Blank,
-        "status" => Line::Status,
-        "help" => Line::Help,
-        "quit" => Line::Quit,
-        _ => Line::Unknown(line),
-    }
+    let (command, rest) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
+    let words: Vec<&str> = rest.split_whitespace().collect();
+    let number = || words.first().and_then(|word| word.parse().ok());
+    let order = match (command.to_ascii_lowercase().as_str(), words.len()) {
+        ("", 0) => return Line::Blank,
+        ("status", 0) => return Line::Status,
+        ("help", 0) => return Line::Help,
+        ("quit", 0) => return Line::Quit,
+        ("backup", 1..) => return Line::Backup(rest.trim()),
+        ("force_single", 0) => Some(Order::ForceSingle),
+        ("add", 1) => number().map(|number| Order::Add { number, device: None }),
+        ("add", 2) => number()
+            .zip(parse_fingerprint(words[1]))
+            .map(|(number, device)| Order::Add { number, device: Some(device) }),
+        ("remove", 1) => number().map(|number| Order::Remove { number }),
+        _ => None,
+    };
+    order.map_or(Line::Unknown(line), Line::Order)
 }
 
 /// Says that the tracker is there, and who it is.
@@ -86,7 +118,7 @@ fn serve(
             Line::Help => say(HELP),
             Line::Unknown(line) => {
                 complain(&format!(
-                    "unknown command \"{}\"; commands are status, help, quit\n",
+                    "unknown command \"{}\"; commands are {COMMANDS}\n",
                     shortened(line).escape_debug()
                 ));
             }
@@ -94,6 +126,8 @@ fn serve(
                 send(Request::Quit);
                 return Ok(());
             }
+            Line::Order(order) => _ = send(Request::Order(order)),
+            Line::Backup(file) => _ = send(Request::Backup(file.into())),
             Line::Status => match ask(send) {
                 Some(status) => say(&render(number, address, &status)),
                 None => return Ok(()),
@@ -115,20 +149,73 @@ fn ask(send: &impl Fn(Request) -> bool) -> Option<Status> {
 }
 
 fn render(number: usize, address: SocketAddr, status: &Status) -> String {
-    let Status { users, groups, files, links, sessions, swarm_entries, applied, read_only } = status;
-    let mode = if *read_only { "read-only: the disk is full; make room on it" } else { "all well" };
-    format!(
+    let Status { users, groups, files, links, sessions, swarm_entries, applied, committed, .. } = status;
+    let Status { term, generation, digest, .. } = status;
+    let (mode, role) = (mode(status), role(status));
+    let mut text = format!(
         "tracker {number} on {address}: {mode}\n\
          clients   {links} connected, {sessions} logged in\n\
          accounts  {users}\n\
          groups    {groups}\n\
          files     {files} listed, {swarm_entries} swarm entries\n\
-         changes   {applied} applied\n"
-    )
+         changes   {applied} applied, {committed} agreed, registry {digest:016x}\n\
+         role      {role}, term {term}, generation {generation}\n"
+    );
+    for other in &status.others {
+        text.push_str(&colleague(other, status.now));
+    }
+    text
+}
+
+/// How things stand, and what would help.
+fn mode(status: &Status) -> &'static str {
+    match status {
+        Status { read_only: true, .. } => "read-only: the disk is full; make room on it",
+        Status { blank: true, generation: 0, .. } => {
+            "waiting for the other trackers of the list: start them, or add this one at another's console, or force_single"
+        }
+        Status { blank: true, .. } => "waiting to be told what the others know",
+        Status { has_leader: false, .. } => {
+            "no leader: start the other trackers; or, if they are gone for good, force_single"
+        }
+        _ => "all well",
+    }
+}
+
+fn role(status: &Status) -> &'static str {
+    match status.role {
+        _ if status.blank => "none",
+        Role::Leader => "leader",
+        Role::Candidate => "candidate",
+        Role::Follower => "follower",
+    }
+}
+
+fn colleague(other: &ColleagueStatus, now: Time) -> String {
+    let ColleagueStatus { number, address, device, is_member, heard, lag } = other;
+    let member = if *is_member { "member" } else { "no member" };
+    let heard = match heard {
+        Some(heard) => format!("heard {} s ago", now.since(*heard).0 / 1_000_000),
+        None => "not heard".to_owned(),
+    };
+    let lag = lag.map_or(String::new(), |lag| format!(", {lag} entries behind"));
+    let key = device.map_or(String::new(), |device| format!(", fingerprint {device}"));
+    format!("tracker {number} on {address}: {member}, {heard}{lag}{key}\n")
+}
+
+/// Writes a backup, and says how it went.
+pub(super) fn back_up(path: &Path, registry: &[u8]) {
+    match backup::write(path, registry) {
+        Ok(()) => say(&format!("backup written to {}\n", path.display())),
+        Err(error) => complain(&format!(
+            "no backup: {} cannot be written ({error}); name a new file, on a disk with room\n",
+            path.display()
+        )),
+    }
 }
 
 /// Prints on standard output.
-fn say(text: &str) {
+pub(super) fn say(text: &str) {
     let mut out = stdout().lock();
     if let Err(error) = out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         tracing::info!(%error, "standard output is closed");
@@ -191,6 +278,14 @@ mod tests {
         assert_eq!(parse("quit\n"), Line::Quit);
         assert_eq!(parse("\t\n"), Line::Blank);
         assert_eq!(parse("quit now"), Line::Unknown("quit now"));
+        assert_eq!(parse("backup my file"), Line::Backup("my file"));
+        assert_eq!(parse("force_single"), Line::Order(Order::ForceSingle));
+        assert_eq!(parse("remove 2"), Line::Order(Order::Remove { number: 2 }));
+        assert_eq!(parse("remove two"), Line::Unknown("remove two"));
+        let key = DeviceId([0xab; 32]);
+        let add = |device| Line::Order(Order::Add { number: 3, device });
+        assert_eq!((parse("add 3"), parse(&format!("Add 3 {key}"))), (add(None), add(Some(key))));
+        assert_eq!(parse("add 3 abc"), Line::Unknown("add 3 abc"));
     }
 
     #[test]
@@ -210,7 +305,7 @@ mod tests {
     #[test]
     fn a_full_disk_shows_in_the_status() {
         let address = "127.0.0.1:7401".parse().unwrap();
-        let well = render(1, address, &Status { users: 3, ..Status::default() });
+        let well = render(1, address, &Status { users: 3, has_leader: true, ..Status::default() });
         assert!(well.starts_with("tracker 1 on 127.0.0.1:7401: all well\n"), "{well}");
         assert!(well.contains("accounts  3\n"), "{well}");
         assert!(

@@ -11,11 +11,11 @@ use engine::tracker::Status;
 use super::console::Request;
 use super::run::{Event, Parts, Shell};
 use super::store::Store;
-use super::{identity, machine};
+use super::{config, identity, machine, open};
 use crate::channel::Listener;
-use crate::data_dir::DataDir;
 use crate::exit::Failure;
 use crate::identity::Identity;
+use crate::known_trackers::KnownTrackers;
 use crate::recorder::Recorder;
 
 /// Links of an embedded tracker at most.
@@ -35,7 +35,7 @@ impl Embedded {
     /// # Errors
     /// Why it could not start.
     pub fn start(folder: &Path) -> Result<Embedded, Failure> {
-        let dir = DataDir::open(folder).map_err(|error| Failure::cannot_start(&error))?;
+        let dir = open(folder)?;
         let identity = identity(&dir)?;
         let store = Store::open(dir).map_err(|error| Failure::cannot_start(&error))?;
         Embedded::serve(identity, store)
@@ -43,20 +43,18 @@ impl Embedded {
 
     /// Starts a tracker that keeps its state in `store`.
     pub(super) fn serve(identity: Arc<Identity>, store: Store) -> Result<Embedded, Failure> {
-        let machine = machine(&store).map_err(|error| Failure::cannot_start(&error))?;
+        let machine = machine(&store, config(&store, &identity, 1, Vec::new()))
+            .map_err(|error| Failure::cannot_start(&error))?;
         let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
         let listener = Listener::bind(any_port)
             .map_err(|error| Failure::cannot_start(&format!("no port of loopback is free: {error}")))?;
         let address = listener.address();
-        let (shell, queue) = Shell::start(Parts {
-            number: 1,
-            machine,
-            recorder: Recorder::default(),
-            identity,
-            store,
-            listener,
-            links_max: LINKS_MAX,
-        })?;
+        let known = KnownTrackers::load(store.folder(), &[]).map_err(|why| Failure::cannot_start(&why))?;
+        let known = Arc::new(known);
+        let recorder = Recorder::default();
+        let parts =
+            Parts { number: 1, machine, recorder, identity, known, store, listener, links_max: LINKS_MAX };
+        let (shell, queue) = Shell::start(parts)?;
         let events = shell.events();
         let thread = thread::Builder::new()
             .name("tracker".to_owned())

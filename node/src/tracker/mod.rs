@@ -1,5 +1,6 @@
 //! The tracker as a program: a listener, links, a store and a console around [`engine::tracker::Tracker`].
 
+mod backup;
 mod console;
 mod disk;
 pub mod embedded;
@@ -12,20 +13,24 @@ mod tests;
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use engine::limits::TRACKER_LINKS_MAX;
 use engine::recording::Record;
 use engine::seed::Seed;
-use engine::tracker::Tracker;
+use engine::tracker::cluster::Listed as Other;
+use engine::tracker::io::Stored;
+use engine::tracker::{Config, Tracker};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::channel::Listener;
 use crate::data_dir::DataDir;
 use crate::exit::{Exit, Failure};
 use crate::identity::{Identity, TRACKER_FILE};
+use crate::known_trackers::KnownTrackers;
 use crate::recorder::Recorder;
+use crate::tracker_info::{self, Tracker as Listed};
 use run::Parts;
 use store::{Store, StoreError};
 
@@ -37,8 +42,8 @@ const FILES_BESIDE_LINKS: usize = 64;
 pub struct Options {
     /// Its place in the tracker list, from 1.
     pub number: usize,
-    /// Its address there: exactly this one is bound.
-    pub listen: SocketAddr,
+    /// All trackers of the list. It listens at exactly the address that it has there.
+    pub trackers: Vec<Listed>,
     /// Where it keeps its state.
     pub data_dir: PathBuf,
     /// Where everything that its machine takes in is written down, if anywhere.
@@ -50,16 +55,67 @@ pub struct Options {
 /// # Errors
 /// Why it could not start, or what stopped it, with the remedy.
 pub fn main(options: &Options) -> Result<Exit, Failure> {
-    let dir = DataDir::open(&options.data_dir).map_err(|error| Failure::cannot_start(&error))?;
+    let Options { number, trackers, data_dir, record } = options;
+    let listen = tracker_info::pick(trackers, *number).map_err(|error| Failure::usage(&error))?;
+    let dir = open(data_dir)?;
     let identity = identity(&dir)?;
+    let known = KnownTrackers::load(Arc::clone(&dir), trackers).map_err(|why| Failure::cannot_start(&why))?;
     let store = Store::open(dir).map_err(|error| Failure::cannot_start(&error))?;
-    let machine = machine(&store).map_err(|error| Failure::cannot_start(&error))?;
-    let listener = Listener::bind(options.listen).map_err(|error| no_listener(options, &error))?;
-    let recorder = Recorder::start(options.record.as_deref(), || begun(&store))
+    let config = config(&store, &identity, *number, others(trackers, *number, &known));
+    let machine = machine(&store, config.clone()).map_err(|error| Failure::cannot_start(&error))?;
+    let listener = Listener::bind(listen).map_err(|error| no_listener(*number, listen, &error))?;
+    let recorder = Recorder::start(record.as_deref(), || begun(&store, config))
         .map_err(|error| Failure::cannot_start(&error))?;
-    let (number, links_max) = (options.number, links_max());
-    let parts = Parts { number, machine, recorder, identity, store, listener, links_max };
+    let (number, known, links_max) = (*number, Arc::new(known), links_max());
+    let parts = Parts { number, machine, recorder, identity, known, store, listener, links_max };
     run::run(parts).map(|()| Exit::Success)
+}
+
+/// Begins the store of a tracker, alone, with what the console command `backup` wrote.
+///
+/// # Errors
+/// If there is a store already, or the backup is none.
+pub fn restore(options: &Options, backup: &Path) -> Result<Exit, Failure> {
+    let Options { number, trackers, data_dir, .. } = options;
+    tracker_info::pick(trackers, *number).map_err(|error| Failure::usage(&error))?;
+    let registry = backup::read(backup).map_err(|why| Failure::cannot_start(&why))?;
+    let dir = open(data_dir)?;
+    let identity = identity(&dir)?;
+    let mut store = Store::open(dir).map_err(|error| Failure::cannot_start(&error))?;
+    if store.load().map_err(|error| Failure::cannot_start(&error))? != Stored::default() {
+        let shown = data_dir.display();
+        return Err(Failure::cannot_start(&format!(
+            "there is a tracker in {shown} already; name an empty folder with --data-dir"
+        )));
+    }
+    let config = config(&store, &identity, *number, Vec::new());
+    let stored = Tracker::restored(&config, &registry).map_err(|_| {
+        Failure::cannot_start(&"the backup does not decode: another version of this program wrote it")
+    })?;
+    store.begin(stored).map_err(|error| Failure::cannot_start(&error))?;
+    Ok(Exit::Success)
+}
+
+fn open(data_dir: &Path) -> Result<Arc<DataDir>, Failure> {
+    DataDir::open(data_dir).map(Arc::new).map_err(|error| Failure::cannot_start(&error))
+}
+
+/// Who this tracker is, and who the others are.
+fn config(store: &Store, identity: &Identity, number: usize, others: Vec<Other>) -> Config {
+    let number = u16::try_from(number).expect("a list has few trackers");
+    Config { seed: Seed(store.secret()), device: identity.device(), number, others }
+}
+
+/// All trackers of the list but this one, with their keys as far as they are known.
+fn others(trackers: &[Listed], number: usize, known: &KnownTrackers) -> Vec<Other> {
+    let numbered = (1..).zip(trackers).filter(|(other, _)| usize::from(*other) != number);
+    numbered
+        .map(|(number, listed)| Other {
+            number,
+            address: listed.address,
+            device: known.expected(listed.address),
+        })
+        .collect()
 }
 
 /// The key in the data folder.
@@ -68,20 +124,18 @@ fn identity(dir: &DataDir) -> Result<Arc<Identity>, Failure> {
 }
 
 /// The machine with what the store holds.
-fn machine(store: &Store) -> Result<Tracker, StoreError> {
+fn machine(store: &Store, config: Config) -> Result<Tracker, StoreError> {
     let stored = store.load()?;
-    Tracker::new(Seed(store.secret()), &stored)
-        .map_err(|_| store.damaged("its snapshot or its log does not decode"))
+    Tracker::new(config, &stored).map_err(|_| store.damaged("its snapshot or its log does not decode"))
 }
 
 /// How the machine begins, for a recording.
-fn begun(store: &Store) -> Result<Record, String> {
+fn begun(store: &Store, config: Config) -> Result<Record, String> {
     let stored = store.load().map_err(|error| error.to_string())?;
-    Ok(Record::Tracker(Box::new(stored), Seed(store.secret())))
+    Ok(Record::Tracker(Box::new(config), Box::new(stored)))
 }
 
-fn no_listener(options: &Options, error: &io::Error) -> Failure {
-    let Options { number, listen, .. } = options;
+fn no_listener(number: usize, listen: SocketAddr, error: &io::Error) -> Failure {
     let remedy = match error.kind() {
         io::ErrorKind::AddrInUse => {
             "end the process that uses the port, or give this tracker another one in the list".to_owned()

@@ -6,6 +6,7 @@
 //! - At the end, what the machine gave to the store is written before the process ends.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,21 +14,23 @@ use std::time::{Duration, Instant};
 use async_channel::{Receiver, Sender, TryRecvError};
 use async_io::Timer;
 use async_signal::{Signal, Signals};
-use engine::id::{JobId, LinkId};
+use engine::id::{DeviceId, JobId, LinkId};
 use engine::peer::io::Role;
 use engine::recording::Record;
 use engine::time::Time;
 use engine::tracker::Tracker;
 use engine::tracker::io::{Action, Input, Outcome, Work};
-use engine::wire::tracker::ClientMessage;
+use engine::violation::Violation;
+use engine::wire::tracker::{ClientMessage, TrackerMessage};
 use futures_lite::{StreamExt as _, future};
 
 use super::console::{self, Request};
 use super::scribe::{Scribe, ScribeEnded, Told};
 use super::store::Store;
-use crate::channel::{Channel, Endpoint, Listener};
+use crate::channel::{Channel, ChannelError, Endpoint, Listener};
 use crate::exit::Failure;
 use crate::identity::{Identity, wall_clock};
+use crate::known_trackers::KnownTrackers;
 use crate::link::{self, Link, Watchdog};
 use crate::recorder::Recorder;
 
@@ -41,6 +44,7 @@ pub(super) struct Parts {
     pub(super) machine: Tracker,
     pub(super) recorder: Recorder,
     pub(super) identity: Arc<Identity>,
+    pub(super) known: Arc<KnownTrackers>,
     pub(super) store: Store,
     pub(super) listener: Listener,
     pub(super) links_max: usize,
@@ -51,6 +55,10 @@ pub(super) struct Parts {
 pub(super) enum Event {
     Connected(Channel),
     Link(LinkId, link::Event<ClientMessage>),
+    /// Another tracker was dialled.
+    Reached(u16, Option<Channel>),
+    /// On a link to another tracker.
+    Colleague(LinkId, link::Event<TrackerMessage>),
     Store(Told),
     Done(JobId, Outcome),
     Console(Request),
@@ -98,6 +106,8 @@ pub(super) struct Shell {
     recorder: Recorder,
     scribe: Scribe,
     identity: Arc<Identity>,
+    endpoint: Endpoint,
+    known: Arc<KnownTrackers>,
     links: HashMap<LinkId, Link>,
     links_ever: u64,
     watchdog: Arc<Watchdog>,
@@ -109,16 +119,19 @@ pub(super) struct Shell {
 impl Shell {
     /// Begins to listen and to store; events wait until `run` looks at them.
     pub(super) fn start(parts: Parts) -> Result<(Shell, Receiver<Event>), Failure> {
-        let Parts { machine, recorder, identity, store, listener, links_max, .. } = parts;
+        let Parts { machine, recorder, identity, known, store, listener, links_max, .. } = parts;
         let (sender, events) = async_channel::bounded(EVENTS_MAX);
         let scribe = start_scribe(store, sender.clone())
             .map_err(|error| Failure::cannot_start(&format!("no thread for the store: {error}")))?;
-        accept(listener, Endpoint::new(Arc::clone(&identity)), links_max, sender.clone());
+        let endpoint = Endpoint::new(Arc::clone(&identity));
+        accept(listener, endpoint.clone(), links_max, sender.clone());
         let shell = Shell {
             machine,
             recorder,
             scribe,
             identity,
+            endpoint,
+            known,
             links: HashMap::new(),
             links_ever: 0,
             watchdog: Watchdog::start(),
@@ -197,13 +210,22 @@ impl Shell {
         match event {
             Event::Connected(channel) => self.connect(channel),
             Event::Link(link, event) => self.hear(link, event),
+            Event::Reached(tracker, Some(channel)) => self.reach(tracker, channel),
+            Event::Reached(tracker, None) => self.feed(Input::Unreached { tracker }),
+            Event::Colleague(link, event) => self.hear_colleague(link, event),
             Event::Store(Told::Done(job, outcome)) | Event::Done(job, outcome) => {
                 self.feed(Input::Done { job, outcome })
             }
             Event::Store(Told::Ended) | Event::Console(Request::Quit) => ControlFlow::Break(()),
             Event::Console(Request::Status(asked)) => {
                 // It fails only if the console is gone, which does not need it then.
-                let _gone = asked.try_send(self.machine.status());
+                let _gone = asked.try_send(self.machine.status(self.now()));
+                ControlFlow::Continue(())
+            }
+            Event::Console(Request::Order(order)) => self.feed(Input::Order(order)),
+            Event::Console(Request::Backup(path)) => {
+                let registry = self.machine.backup();
+                smol::spawn(smol::unblock(move || console::back_up(&path, &registry))).detach();
                 ControlFlow::Continue(())
             }
             Event::Signal(signal) => {
@@ -213,9 +235,39 @@ impl Shell {
         }
     }
 
-    fn connect(&mut self, channel: Channel) -> ControlFlow<()> {
-        let link = LinkId(self.links_ever);
+    fn next_link(&mut self) -> LinkId {
         self.links_ever += 1;
+        LinkId(self.links_ever)
+    }
+
+    fn reach(&mut self, tracker: u16, channel: Channel) -> ControlFlow<()> {
+        let (link, device) = (self.next_link(), channel.remote);
+        tracing::debug!(link = link.0, tracker, %device, "another tracker is reached");
+        let started = Link::start(link, channel, None, &self.watchdog, self.events.clone(), Event::Colleague);
+        self.links.insert(link, started);
+        self.feed(Input::Reached { tracker, link, device })
+    }
+
+    fn hear_colleague(&mut self, link: LinkId, event: link::Event<TrackerMessage>) -> ControlFlow<()> {
+        match event {
+            link::Event::Message(TrackerMessage::Pong) => self.feed(Input::Echo { link }),
+            link::Event::Message(_) => {
+                self.link(link).close(Some(Violation::WrongRole));
+                ControlFlow::Continue(())
+            }
+            link::Event::Sent(messages) => self.feed(Input::Sent { link, messages }),
+            link::Event::Down => {
+                self.links.remove(&link);
+                self.feed(Input::LinkDown { link })
+            }
+            link::Event::Block(..) | link::Event::PieceEnded { .. } => {
+                unreachable!("no piece travels on a tracker's link")
+            }
+        }
+    }
+
+    fn connect(&mut self, channel: Channel) -> ControlFlow<()> {
+        let link = self.next_link();
         let (device, address) = (channel.remote, channel.address);
         tracing::debug!(link = link.0, %address, %device, "link up");
         let started = Link::start(link, channel, None, &self.watchdog, self.events.clone(), Event::Link);
@@ -260,7 +312,10 @@ impl Shell {
         tracing::trace!(?action);
         match action {
             Action::Send { link, message } => self.link(link).send(&message),
+            Action::Speak { link, message } => self.link(link).send(&message),
             Action::Close { link, violation } => self.link(link).close(violation),
+            Action::Reach { tracker, address, expected } => self.dial(tracker, address, expected),
+            Action::Say(text) => console::say(&format!("{text}\n")),
             Action::Start { job, work: Work::Sign(statements) } => self.sign(job, statements),
             Action::Start { job, work } => {
                 if let Err(ScribeEnded) = self.scribe.begin(job, work) {
@@ -269,6 +324,31 @@ impl Shell {
             }
         }
         ControlFlow::Continue(())
+    }
+
+    /// Dials another tracker, which must have the key that the others know, or else the one that it had at the first contact.
+    fn dial(&self, tracker: u16, address: SocketAddr, expected: Option<DeviceId>) {
+        let (events, endpoint, known) = (self.events.clone(), self.endpoint.clone(), Arc::clone(&self.known));
+        smol::spawn(async move {
+            let expected = expected.or_else(|| known.expected(address));
+            let channel = match endpoint.connect(address, Role::Tracker, expected).await {
+                Ok(channel) if expected.is_none() => {
+                    let device = channel.remote;
+                    let remembered = smol::unblock(move || known.remember(address, device)).await;
+                    remembered.map(|_| channel).map_err(ChannelError::from)
+                }
+                channel => channel,
+            };
+            let channel = channel.inspect_err(|why| match why {
+                ChannelError::OtherKey { .. } => {
+                    tracing::warn!(tracker, %address, %why, "tracker not trusted")
+                }
+                _ => tracing::debug!(tracker, %address, %why, "tracker not reached"),
+            });
+            // Nobody takes it only when this tracker is ending.
+            let _ending = events.send(Event::Reached(tracker, channel.ok())).await;
+        })
+        .detach();
     }
 
     /// Signs on another task, which takes less time than a write and need not wait for one.

@@ -82,8 +82,7 @@ fn work_off(
 ) -> Result<(), StoreError> {
     while let Ok((job, work)) = queue.recv_blocking() {
         let outcome = match work {
-            Work::Append { entries } => store.append(&entries),
-            Work::Snapshot { index, registry } => store.snapshot(index, &registry),
+            Work::Persist(batch) => store.persist(&batch),
             Work::Sign(_) => unreachable!("the shell signs by itself"),
         }?;
         tell(Told::Done(job, outcome));

@@ -1,7 +1,7 @@
-//! What a tracker keeps on disk beside its key: a secret, a snapshot of the registry and the log of changes after it, in one redb file.
+//! What a tracker keeps on disk beside its key: a secret, its standing among the others, a snapshot and the log after it, in one redb file.
 //!
 //! Invariants:
-//! - `append` and `snapshot` are one transaction each and return `Durable` only when it is synced.
+//! - A batch is one transaction, and `Durable` only when it is synced.
 //! - `DiskFull` means that nothing of the transaction is on disk, and that the store goes on.
 //! - The log begins right after the snapshot and has no gap.
 //! - Every stored value carries its BLAKE3 sum, so a damaged file is noticed at the start and never served.
@@ -11,7 +11,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use engine::tracker::io::{Outcome, Stored};
+use engine::tracker::io::{Batch, Outcome, Stored};
 use rand::TryRng as _;
 use redb::{
     Builder, Database, ReadableDatabase as _, ReadableTable as _, TableDefinition, TableError,
@@ -25,13 +25,13 @@ use crate::data_dir::DataDir;
 const FILE: &str = "tracker.redb";
 
 /// The number of this layout of the store.
-const FORMAT: u64 = 2;
+const FORMAT: u64 = 3;
 
-/// Facts by name: `format`, `secret`, `snapshot` (index, length and sum).
+/// Facts by name: `format`, `secret`, `standing`, `snapshot` (index, length and sum).
 const META: TableDefinition<&str, &[u8]> = TableDefinition::new("meta");
-/// Sum and encoded command by log index.
+/// Sum and encoded entry by log index.
 const LOG: TableDefinition<u64, &[u8]> = TableDefinition::new("log");
-/// The encoded registry, in chunks by number.
+/// The bytes of the snapshot, in chunks by number.
 const SNAPSHOT: TableDefinition<u64, &[u8]> = TableDefinition::new("snapshot");
 
 /// Bytes in a row of a snapshot: a row is written at once and wants contiguous pages.
@@ -98,15 +98,16 @@ impl std::error::Error for StoreError {}
 pub struct Store {
     db: Database,
     faults: Arc<Faults>,
-    dir: DataDir,
+    dir: Arc<DataDir>,
     secret: [u8; 32],
     /// Whether the last transaction found the disk full.
     full: bool,
 }
 
 /// How far the store is: what tells whether a transaction happened.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Head {
+    standing: Option<Box<[u8]>>,
     snapshot: Option<u64>,
     last: Option<u64>,
 }
@@ -116,7 +117,7 @@ impl Store {
     ///
     /// # Errors
     /// If it is damaged or of another version, or the disk does not let us.
-    pub fn open(dir: DataDir) -> Result<Store, StoreError> {
+    pub fn open(dir: Arc<DataDir>) -> Result<Store, StoreError> {
         let (db, faults) = open_database(&dir)?;
         let secret = secret(&db).map_err(|fault| fault.at(&dir))?;
         Ok(Store { db, faults, dir, secret, full: false })
@@ -126,6 +127,12 @@ impl Store {
     #[must_use]
     pub fn secret(&self) -> [u8; 32] {
         self.secret
+    }
+
+    /// The folder that it is in.
+    #[must_use]
+    pub fn folder(&self) -> Arc<DataDir> {
+        Arc::clone(&self.dir)
     }
 
     /// Everything that was stored.
@@ -142,42 +149,57 @@ impl Store {
         Fault::Damaged(what.into()).at(&self.dir)
     }
 
-    /// Appends entries to the log, synced.
+    /// Writes a batch, synced.
     ///
     /// # Errors
-    /// If the disk fails other than by being full: whether the entries are stored is then unknown.
-    pub fn append(&mut self, entries: &[(u64, Box<[u8]>)]) -> Result<Outcome, StoreError> {
+    /// If the disk fails other than by being full: whether the batch is stored is then unknown.
+    pub fn persist(&mut self, batch: &Batch) -> Result<Outcome, StoreError> {
         self.commit(|transaction| {
+            let mut meta = transaction.open_table(META)?;
+            meta.insert("standing", &*batch.standing)?;
             let mut log = transaction.open_table(LOG)?;
-            for (index, command) in entries {
-                let follows = match log.last()? {
-                    Some((last, _)) => last.value() + 1 == *index,
-                    None => true,
+            let mut chunks = transaction.open_table(SNAPSHOT)?;
+            if batch.clears {
+                meta.remove("snapshot")?;
+                log.retain(|_, _| false)?;
+                chunks.retain(|_, _| false)?;
+            }
+            if let Some((index, bytes)) = &batch.snapshot {
+                chunks.retain(|_, _| false)?;
+                for (number, chunk) in (0..).zip(bytes.chunks(CHUNK_LEN)) {
+                    chunks.insert(number, chunk)?;
+                }
+                let head = SnapshotHead {
+                    index: *index,
+                    len: bytes.len() as u64,
+                    sum: *blake3::hash(bytes).as_bytes(),
                 };
+                meta.insert("snapshot", head.encode().as_slice())?;
+                log.retain_in(..=*index, |_, _| false)?;
+            }
+            if let Some((first, _)) = batch.entries.first() {
+                log.retain_in(*first.., |_, _| false)?;
+            }
+            for (index, entry) in &batch.entries {
+                let follows = log.last()?.is_none_or(|(last, _)| last.value() + 1 == *index);
                 assert!(follows, "the log has no gap and no second entry {index}");
-                log.insert(index, [&sum(*index, command)[..], command].concat().as_slice())?;
+                log.insert(index, [&sum(*index, entry)[..], entry].concat().as_slice())?;
             }
             Ok(())
         })
     }
 
-    /// Replaces the snapshot, and the entries up to `index` with it, synced.
+    /// Writes down what a tracker begins with.
     ///
     /// # Errors
-    /// If the disk fails other than by being full: whether the snapshot is stored is then unknown.
-    pub fn snapshot(&mut self, index: u64, registry: &[u8]) -> Result<Outcome, StoreError> {
-        self.commit(|transaction| {
-            let mut chunks = transaction.open_table(SNAPSHOT)?;
-            chunks.retain(|_, _| false)?;
-            for (number, chunk) in (0..).zip(registry.chunks(CHUNK_LEN)) {
-                chunks.insert(number, chunk)?;
-            }
-            let head =
-                SnapshotHead { index, len: registry.len() as u64, sum: *blake3::hash(registry).as_bytes() };
-            transaction.open_table(META)?.insert("snapshot", head.encode().as_slice())?;
-            transaction.open_table(LOG)?.retain_in(..=index, |_, _| false)?;
-            Ok(())
-        })
+    /// If the disk fails, or is full.
+    pub fn begin(&mut self, stored: Stored) -> Result<(), StoreError> {
+        let Stored { standing, snapshot, entries } = stored;
+        let batch = Batch { standing: standing.unwrap_or_default(), snapshot, clears: true, entries };
+        match self.persist(&batch)? {
+            Outcome::DiskFull => Err(Fault::Io("the disk is full".into()).at(&self.dir)),
+            _ => Ok(()),
+        }
     }
 
     /// From now on syncs fail, as tests want it.
@@ -334,7 +356,11 @@ fn head(db: &Database) -> Result<Head, Fault> {
     let transaction = db.begin_read()?;
     let snapshot = SnapshotHead::read(&transaction)?.map(|head| head.index);
     let last = transaction.open_table(LOG)?.last()?.map(|(index, _)| index.value());
-    Ok(Head { snapshot, last })
+    Ok(Head { standing: standing(&transaction)?, snapshot, last })
+}
+
+fn standing(transaction: &redb::ReadTransaction) -> Result<Option<Box<[u8]>>, Fault> {
+    Ok(transaction.open_table(META)?.get("standing")?.map(|value| value.value().into()))
 }
 
 fn load(db: &Database) -> Result<Stored, Fault> {
@@ -354,10 +380,10 @@ fn load(db: &Database) -> Result<Stored, Fault> {
         expected = Some(index + 1);
         entries.push((index, unsealed(index, value.value())?));
     }
-    Ok(Stored { snapshot, entries })
+    Ok(Stored { standing: standing(&transaction)?, snapshot, entries })
 }
 
-/// The command in a row of the log, if its sum is right.
+/// The entry in a row of the log, if its sum is right.
 fn unsealed(index: u64, row: &[u8]) -> Result<Box<[u8]>, Fault> {
     match row.split_at_checked(SUM_LEN) {
         Some((stored, command)) if stored == sum(index, command) => Ok(command.into()),
@@ -419,7 +445,19 @@ mod tests {
     use std::sync::atomic::Ordering;
 
     fn open(folder: &Path) -> Result<Store, StoreError> {
-        Store::open(DataDir::open(folder).unwrap())
+        Store::open(Arc::new(DataDir::open(folder).unwrap()))
+    }
+
+    fn log(entries: &[(u64, Box<[u8]>)]) -> Batch {
+        Batch { standing: (*b"in term 1").into(), entries: entries.to_vec(), ..Batch::default() }
+    }
+
+    fn snapshot(index: u64, bytes: &[u8]) -> Batch {
+        Batch { snapshot: Some((index, bytes.into())), ..log(&[]) }
+    }
+
+    fn stored(snapshot: Option<(u64, Box<[u8]>)>, entries: Vec<(u64, Box<[u8]>)>) -> Stored {
+        Stored { standing: Some((*b"in term 1").into()), snapshot, entries }
     }
 
     fn entries(range: std::ops::Range<u64>) -> Vec<(u64, Box<[u8]>)> {
@@ -432,27 +470,42 @@ mod tests {
         let mut store = open(folder.path()).unwrap();
         let secret = store.secret();
         assert_eq!(store.load().unwrap(), Stored::default());
-        assert_eq!(store.append(&entries(1..4)).unwrap(), Outcome::Durable);
-        assert_eq!(store.append(&entries(4..5)).unwrap(), Outcome::Durable);
+        assert_eq!(store.persist(&log(&entries(1..4))).unwrap(), Outcome::Durable);
+        assert_eq!(store.persist(&log(&entries(4..5))).unwrap(), Outcome::Durable);
         drop(store);
         let store = open(folder.path()).unwrap();
         assert_eq!(store.secret(), secret);
-        assert_eq!(store.load().unwrap(), Stored { snapshot: None, entries: entries(1..5) });
+        assert_eq!(store.load().unwrap(), stored(None, entries(1..5)));
     }
 
     #[test]
     fn a_snapshot_takes_the_place_of_the_entries_up_to_it() {
         let folder = tempfile::tempdir().unwrap();
         let mut store = open(folder.path()).unwrap();
-        store.append(&entries(1..6)).unwrap();
+        store.persist(&log(&entries(1..6))).unwrap();
         let large: Box<[u8]> = (0..=250).cycle().take(3 * CHUNK_LEN + 7).collect();
-        assert_eq!(store.snapshot(3, &large).unwrap(), Outcome::Durable);
-        assert_eq!(store.load().unwrap(), Stored { snapshot: Some((3, large)), entries: entries(4..6) });
-        assert_eq!(store.snapshot(5, b"small").unwrap(), Outcome::Durable);
-        store.append(&entries(6..7)).unwrap();
+        assert_eq!(store.persist(&snapshot(3, &large)).unwrap(), Outcome::Durable);
+        assert_eq!(store.load().unwrap(), stored(Some((3, large)), entries(4..6)));
+        assert_eq!(store.persist(&snapshot(5, b"small")).unwrap(), Outcome::Durable);
+        store.persist(&log(&entries(6..7))).unwrap();
         drop(store);
-        let expected = Stored { snapshot: Some((5, (*b"small").into())), entries: entries(6..7) };
+        let expected = stored(Some((5, (*b"small").into())), entries(6..7));
         assert_eq!(open(folder.path()).unwrap().load().unwrap(), expected);
+    }
+
+    #[test]
+    fn entries_take_the_place_of_those_from_the_first_of_them_on_and_a_new_beginning_of_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = open(folder.path()).unwrap();
+        store.persist(&log(&entries(1..6))).unwrap();
+        let other: Vec<(u64, Box<[u8]>)> = vec![(4, (*b"another").into())];
+        store.persist(&log(&other)).unwrap();
+        let expected = [entries(1..4), other].concat();
+        assert_eq!(store.load().unwrap(), stored(None, expected));
+        store.persist(&Batch { clears: true, ..snapshot(9, b"nine") }).unwrap();
+        assert_eq!(store.load().unwrap(), stored(Some((9, (*b"nine").into())), vec![]));
+        store.persist(&Batch { clears: true, ..log(&[]) }).unwrap();
+        assert_eq!(store.load().unwrap(), stored(None, vec![]));
     }
 
     #[test]
@@ -467,11 +520,11 @@ mod tests {
     fn a_crash_loses_nothing_that_was_durable() {
         let (folder, crashed) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let mut store = open(folder.path()).unwrap();
-        store.append(&entries(1..3)).unwrap();
-        store.snapshot(2, b"two").unwrap();
-        store.append(&entries(3..9)).unwrap();
+        store.persist(&log(&entries(1..3))).unwrap();
+        store.persist(&snapshot(2, b"two")).unwrap();
+        store.persist(&log(&entries(3..9))).unwrap();
         std::fs::copy(folder.path().join(FILE), crashed.path().join(FILE)).unwrap();
-        let expected = Stored { snapshot: Some((2, (*b"two").into())), entries: entries(3..9) };
+        let expected = stored(Some((2, (*b"two").into())), entries(3..9));
         assert_eq!(open(crashed.path()).unwrap().load().unwrap(), expected);
     }
 
@@ -479,16 +532,16 @@ mod tests {
     fn a_full_disk_keeps_what_was_there_and_the_store_goes_on() {
         let folder = tempfile::tempdir().unwrap();
         let mut store = open(folder.path()).unwrap();
-        store.append(&entries(1..3)).unwrap();
+        store.persist(&log(&entries(1..3))).unwrap();
         let large = vec![7; 8 * CHUNK_LEN];
         for _ in 0..2 {
             store.faults.len_max.store(1, Ordering::Release);
-            assert_eq!(store.append(&[(3, large.clone().into())]).unwrap(), Outcome::DiskFull);
+            assert_eq!(store.persist(&log(&[(3, large.clone().into())])).unwrap(), Outcome::DiskFull);
             store.faults.len_max.store(1, Ordering::Release);
-            assert_eq!(store.snapshot(2, &large).unwrap(), Outcome::DiskFull);
-            assert_eq!(store.load().unwrap(), Stored { snapshot: None, entries: entries(1..3) });
+            assert_eq!(store.persist(&snapshot(2, &large)).unwrap(), Outcome::DiskFull);
+            assert_eq!(store.load().unwrap(), stored(None, entries(1..3)));
         }
-        assert_eq!(store.append(&entries(3..4)).unwrap(), Outcome::Durable);
+        assert_eq!(store.persist(&log(&entries(3..4))).unwrap(), Outcome::Durable);
         assert_eq!(store.load().unwrap().entries, entries(1..4));
     }
 
@@ -497,7 +550,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut store = open(folder.path()).unwrap();
         store.break_disk();
-        let error = store.append(&entries(1..2)).unwrap_err();
+        let error = store.persist(&log(&entries(1..2))).unwrap_err();
         assert!(matches!(error, StoreError::Io { .. }), "{error}");
         assert!(error.to_string().contains("look after its disk"), "{error}");
     }
@@ -507,8 +560,8 @@ mod tests {
     fn a_gap_in_the_log_is_a_mistake_of_ours() {
         let folder = tempfile::tempdir().unwrap();
         let mut store = open(folder.path()).unwrap();
-        store.append(&entries(1..2)).unwrap();
-        let _ = store.append(&entries(3..4));
+        store.persist(&log(&entries(1..2))).unwrap();
+        let _ = store.persist(&log(&entries(3..4)));
     }
 
     #[test]
@@ -530,8 +583,8 @@ mod tests {
     fn damage_is_noticed_at_the_start() {
         let folder = tempfile::tempdir().unwrap();
         let mut store = open(folder.path()).unwrap();
-        store.append(&entries(1..40)).unwrap();
-        store.snapshot(9, &vec![5; 3 * CHUNK_LEN]).unwrap();
+        store.persist(&log(&entries(1..40))).unwrap();
+        store.persist(&snapshot(9, &vec![5; 3 * CHUNK_LEN])).unwrap();
         let expected = store.load().unwrap();
         drop(store);
         let path = folder.path().join(FILE);

@@ -4,8 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use async_channel::Receiver;
-use engine::id::{Key, LinkId, Salt};
+use engine::id::{DeviceId, Key, LinkId, Salt};
 use engine::peer::io::Role;
+use engine::tracker::io::Batch;
 use engine::wire::tracker::{Address, Answer, ClientMessage, Request as Wanted, TrackerMessage};
 
 use super::embedded::Embedded;
@@ -98,9 +99,11 @@ fn an_account_outlives_the_tracker_that_acknowledged_it() {
 #[test]
 fn a_store_that_does_not_decode_is_refused_at_the_start() {
     let folder = tempfile::tempdir().unwrap();
-    let mut store = Store::open(DataDir::open(folder.path()).unwrap()).unwrap();
-    store.append(&[(1, (*b"no command").into())]).unwrap();
-    let error = machine(&store).unwrap_err();
+    let mut store = Store::open(open(folder.path()).unwrap()).unwrap();
+    let entries = vec![(1, (*b"no entry").into())];
+    store.persist(&Batch { entries, ..Batch::default() }).unwrap();
+    let config = Config::alone(Seed([1; 32]), DeviceId([9; 32]));
+    let error = machine(&store, config).unwrap_err();
     assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
 }
 
@@ -108,8 +111,8 @@ fn a_store_that_does_not_decode_is_refused_at_the_start() {
 fn an_address_in_use_is_refused_with_the_remedy() {
     let taken = Listener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let options =
-        Options { number: 3, listen: taken.address(), data_dir: folder.path().into(), record: None };
+    let trackers = vec![taken.address().into()];
+    let options = Options { number: 1, trackers, data_dir: folder.path().into(), record: None };
     let failure = main(&options).unwrap_err();
     assert_eq!(failure.exit, Exit::CannotStart);
     assert!(failure.message.contains("end the process that uses the port"), "{}", failure.message);
@@ -118,7 +121,7 @@ fn an_address_in_use_is_refused_with_the_remedy() {
 #[test]
 fn a_tracker_whose_disk_fails_ends_and_says_so() {
     let folder = tempfile::tempdir().unwrap();
-    let store = Store::open(DataDir::open(folder.path()).unwrap()).unwrap();
+    let store = Store::open(open(folder.path()).unwrap()).unwrap();
     store.break_disk();
     let tracker = Embedded::serve(Arc::new(Identity::from_seed([9; 32])), store).unwrap();
     let client = Client::connect(&tracker, 1);

@@ -8,6 +8,7 @@ mod replay;
 mod status;
 mod swarm;
 mod table;
+mod trackers;
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -37,6 +38,8 @@ enum Mode {
     Bands(Bands),
     /// Runs scenarios that are drawn at random from one seed each: first faults, then everything heals and must complete.
     Swarm(swarm::Swarm),
+    /// Runs clusters of trackers under faults, with clients, from one seed each.
+    Trackers(trackers::Trackers),
     /// Tells one run in words, one line an event.
     Replay(replay::OneRun),
     /// Makes a run that fails as small as it gets, and saves it as a scenario.
@@ -89,6 +92,7 @@ pub(crate) fn main() -> ExitCode {
         (Some(Mode::Compare(which)), _) => compare::compare(&which),
         (Some(Mode::Bands(which)), _) => bands::bands(&which),
         (Some(Mode::Swarm(which)), _) => swarm::swarm(&which),
+        (Some(Mode::Trackers(which)), _) => trackers::trackers(&which),
         (Some(Mode::Replay(which)), _) => replay::replay(&which),
         (Some(Mode::Shrink(which)), _) => replay::make_small(&which),
         (None, Some(which)) => one::one(&which),

@@ -24,6 +24,7 @@ impl Runner<'_> {
     pub(super) fn is_over(&self) -> bool {
         matches!(self.scenario.end, End::Settled(_))
             && self.changes_ahead == 0
+            && !self.world.tracker_is_settling()
             && (self.listed == Some(false) || self.waiting().next().is_none())
     }
 

@@ -1,6 +1,6 @@
 //! End-to-end tests: real trackers and clients as processes, on loopback, in folders of their own.
 //!
-//! Each module tries one of the rows A1 to A19 of the acceptance list. Nothing sleeps in the hope that something happens meanwhile: a
+//! Each module tries one of the rows A1 to A19 of the acceptance list, or what several trackers are for. Nothing sleeps in the hope that something happens meanwhile: a
 //! test waits for a condition, with a deadline. Every process that a test starts ends with the test.
 //!
 //! `LARGE=1` adds files of 1 GiB and 10 GiB, and 15,000 connections, `SOAK=1` adds 10,000 pieces through one client; `UPDATE_TRANSCRIPTS=1` writes the expected
@@ -31,6 +31,10 @@ mod a16_two_clients;
 mod a17_trust;
 mod a18_wire;
 mod a19_crowds;
+mod a20_trackers;
+mod a21_two_trackers;
+mod a22_backup;
+mod a23_kills;
 mod limits;
 mod readme;
 mod recordings;

@@ -18,6 +18,7 @@ use crate::id::{DeviceId, Salt};
 use crate::limits::{INBOX_MAX, USERS_MAX};
 use crate::name::{GroupName, UserName};
 use crate::refusal::{Refusal, Table};
+use crate::wire::codec;
 use crate::wire::tracker::{Change, Notice};
 
 pub use devices::Devices;
@@ -66,8 +67,19 @@ pub enum Command {
     },
 }
 
+impl Command {
+    /// Who asked for it, if somebody did.
+    #[must_use]
+    pub const fn origin(&self) -> Option<&Origin> {
+        match self {
+            Command::CreateUser { origin, .. } | Command::Change { origin, .. } => Some(origin),
+            Command::Bind { .. } | Command::ClearInbox { .. } | Command::Overtake { .. } => None,
+        }
+    }
+}
+
 /// Who asked for a change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
 pub struct Origin {
     /// The device.
     pub device: DeviceId,
@@ -138,6 +150,13 @@ impl Registry {
     /// The epoch of what happens to a group now: higher than any before, in this log or in one that is known to have been lost.
     const fn epoch(&self) -> u64 {
         self.applied.saturating_add(self.leap)
+    }
+
+    /// A hash of all of it.
+    #[must_use]
+    pub fn digest(&self) -> u64 {
+        let digest = blake3::hash(&codec::encode(self));
+        digest.as_bytes().iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte))
     }
 
     /// The account of `user`.
@@ -240,6 +259,15 @@ impl Registry {
                 Applied { answer: Ok(()), effects: self.overtake(group, *epoch) }
             }
         }
+    }
+
+    /// Notes that the entry at `index` of the log is no command.
+    ///
+    /// # Panics
+    /// If `index` is not the next.
+    pub fn skip(&mut self, index: u64) {
+        assert_eq!(index, self.applied + 1, "entries are applied in order");
+        self.applied = index;
     }
 
     /// Runs `change` unless the same request was applied before; either way its answer is that of the first time.

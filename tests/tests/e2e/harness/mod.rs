@@ -1,6 +1,7 @@
 //! What the tests are written with: processes, folders, content, and peers driven by hand.
 
 pub(crate) mod client;
+pub(crate) mod cluster;
 pub(crate) mod content;
 pub(crate) mod member;
 pub(crate) mod process;
@@ -12,6 +13,7 @@ pub(crate) mod world;
 use std::time::{Duration, Instant};
 
 pub(crate) use client::Client;
+pub(crate) use cluster::Cluster;
 pub(crate) use content::Content;
 pub(crate) use member::Member;
 pub(crate) use world::World;

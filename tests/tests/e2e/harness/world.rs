@@ -182,7 +182,7 @@ fn run(list: &Path, data: &Path, recording: Option<&Path>) -> Process {
 
 /// An address on which nobody listens. Its port lies below those that systems give to outgoing connections, so that none of those takes
 /// it while a tracker is restarted.
-fn free_address() -> SocketAddr {
+pub(crate) fn free_address() -> SocketAddr {
     const PORTS: std::ops::Range<u16> = 12_000..30_000;
     static NEXT: AtomicU16 = AtomicU16::new(0);
     // Test processes that run side by side begin at different places.
