@@ -64,6 +64,12 @@ impl Disk {
         self.files.remove(place);
     }
 
+    /// Takes away whatever is there, complete or not.
+    pub(crate) fn clear(&mut self, place: &Place) {
+        self.files.remove(place);
+        self.parts.remove(place);
+    }
+
     /// The complete file there.
     pub(crate) fn file(&self, place: &Place) -> Option<Whole> {
         self.files.get(place).map(|stored| stored.whole)

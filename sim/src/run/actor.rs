@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use engine::id::CommandId;
 use engine::peer::command::{Command, Leaving, Reply};
+use engine::refusal::{DiskError, Refusal};
 use engine::time::{Span, Time};
 use rand::RngExt as _;
 
@@ -209,12 +210,24 @@ impl Runner<'_> {
                 self.unanswered = self.unanswered.saturating_sub(1);
             }
             (Wish::Share(file), Err(_)) => self.agenda.plan(again, Deed::Share(actor, file)),
-            (Wish::Fetch(file), Err(_)) => self.agenda.plan(again, Deed::Fetch(actor, file)),
+            (Wish::Fetch(file), Err(refusal)) => {
+                if refusal == Refusal::Disk(DiskError::Exists) {
+                    self.makes_way(actor, file);
+                }
+                self.agenda.plan(again, Deed::Fetch(actor, file));
+            }
             (Wish::List, Ok(Reply::Files(rows))) => {
                 self.listed = Some(rows.iter().any(|row| self.is_lost(row.name.as_str()) && row.available));
             }
             (Wish::Fetch(_) | Wish::List | Wish::Quit | Wish::Other, _) => {}
         }
+    }
+
+    /// A crash, or the end of a membership, may leave a file behind that the client knows nothing of. Its refusal says to move it away.
+    fn makes_way(&mut self, actor: usize, file: usize) {
+        let node = self.actors[actor].node;
+        self.world.client_mut(node).disk.clear(&place(&self.scenario.files[file].name));
+        self.recount(node);
     }
 
     /// Somebody is logged in: what is shared or fetched begins.
