@@ -3,6 +3,7 @@
 //! First come the faults; then everything heals, and what can complete must, within [`PATIENCE`]. The seed is the report: it draws
 //! the same scenario and the same run again.
 
+use engine::limits::NEIGHBOURS_WANTED;
 use engine::peer::strategy::Strategy;
 use engine::piece::{PIECE_LEN, Size};
 use engine::seed::{Purpose, Seed};
@@ -46,6 +47,7 @@ pub fn draw(seed: u64) -> Scenario {
         seeds: vec![seed],
         end: End::Settled(Span(storm.0 + PATIENCE.0)),
         warm_up: 0.0,
+        neighbours: NEIGHBOURS_WANTED,
         heavy: false,
         checks: true,
         tracker: Access { up: 1 << 30, down: 1 << 30, latency },

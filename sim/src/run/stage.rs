@@ -33,6 +33,7 @@ impl<'a> Runner<'a> {
     pub(super) fn new(scenario: &'a Scenario, seed: u64) -> Runner<'a> {
         let mut world = World::new(seed);
         world.set_checks(scenario.checks);
+        world.set_neighbours(scenario.neighbours);
         world.set_costs(scenario.costs);
         world.set_access(world.tracker(), scenario.tracker);
         let rng = world.seed.child(RUN).stream(Purpose::Peers);

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use engine::limits::NEIGHBOURS_WANTED;
 use engine::name::{FileName, UserName};
 use engine::piece::{PIECE_LEN, Size};
 use engine::time::Span;
@@ -36,6 +37,7 @@ pub(super) fn resolve(source: &str, variant: Option<String>, said: Text) -> Resu
         seeds: said.seeds,
         end: End::Settled(Span::ZERO),
         warm_up: said.warm_up.map_or(WARM_UP, |share| share.0),
+        neighbours: said.neighbours.map_or(NEIGHBOURS_WANTED, |many| many.get().into()),
         heavy: said.heavy,
         checks: said.checks,
         tracker: tracker(said.tracker),

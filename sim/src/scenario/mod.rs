@@ -36,6 +36,8 @@ pub struct Scenario {
     pub end: End,
     /// The part of the run that is left out of measures of a steady state.
     pub warm_up: f64,
+    /// How many neighbours a download seeks.
+    pub neighbours: usize,
     /// Whether everything is checked after every step, which is slow.
     pub checks: bool,
     /// Whether it takes minutes, so that it is run only when asked for.

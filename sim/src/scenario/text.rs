@@ -1,6 +1,7 @@
 //! What stands in a scenario file, as it is read. The keys are explained in `scenarios/README.md`.
 
 use std::collections::BTreeMap;
+use std::num::NonZero;
 use std::str::FromStr as _;
 
 use engine::peer::strategy::Strategy;
@@ -22,6 +23,7 @@ pub(super) struct Text {
     pub(super) duration: Option<Length>,
     pub(super) time_max: Option<Length>,
     pub(super) warm_up: Option<Share>,
+    pub(super) neighbours: Option<NonZero<u16>>,
     #[serde(default)]
     pub(super) heavy: bool,
     #[serde(default)]

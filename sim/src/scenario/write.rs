@@ -18,6 +18,7 @@ impl Scenario {
             End::Settled(span) => out.time("time_max", span),
         }
         out.key("warm_up", &format!("{:?}", self.warm_up));
+        out.key("neighbours", &self.neighbours.to_string());
         out.flag("heavy", self.heavy);
         out.flag("checks", self.checks);
         out.head("tracker", None);
