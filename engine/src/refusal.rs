@@ -94,12 +94,12 @@ pub enum Refusal {
     },
     /// The tracker cannot write to its disk.
     TrackerReadOnly,
-    /// Too few trackers are up to agree on a change.
-    NoMajority,
     /// A table is full.
     Full(Table),
     /// The session ended while the command was under way.
     SessionEnded,
+    /// Too few trackers are up to agree on a change.
+    NoMajority,
 }
 
 /// What may be full.

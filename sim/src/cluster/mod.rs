@@ -17,12 +17,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddr};
 
 use engine::id::{DeviceId, JobId, LinkId};
+use engine::limits::FRAME_LEN_MAX;
 use engine::seed::Seed;
 use engine::time::{Span, Time};
 use engine::tracker::cluster::Listed;
 use engine::tracker::io::{Action, Input, Order, Stored, Work};
 use engine::tracker::replica::Role;
 use engine::tracker::{Config, Status, Tracker};
+use engine::wire::codec;
 use engine::wire::tracker::{ClientMessage, TrackerMessage};
 use rand::RngExt as _;
 use rand_chacha::ChaCha8Rng;
@@ -220,6 +222,9 @@ impl World {
                 self.travel(link, Event::FromTracker { link, message });
             }
             Action::Speak { link, message } => {
+                let bytes = codec::encode(&message);
+                assert!(bytes.len() <= FRAME_LEN_MAX, "{} bytes are no frame", bytes.len());
+                assert_eq!(codec::decode(&bytes).as_ref(), Ok(&message), "it survives the wire");
                 self.sent(index, link);
                 self.travel(link, Event::ToTracker { link, message });
             }

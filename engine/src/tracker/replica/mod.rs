@@ -137,7 +137,7 @@ struct Write {
 
 #[derive(Debug)]
 enum Writing {
-    Log(HardState, Write),
+    Log(HardState, Box<Write>),
     /// The registry, up to this index and its term.
     Registry(u64, u64),
     /// Something of the replica before this one.
@@ -442,7 +442,7 @@ impl Replica {
             return None;
         }
         let (writing, batch) = if self.next.due {
-            let write = core::mem::take(&mut self.next);
+            let write = Box::new(core::mem::take(&mut self.next));
             let batch = self.batch(&write);
             (Writing::Log(self.hard.clone(), write), batch)
         } else if self.is_long() {
@@ -507,7 +507,7 @@ impl Replica {
             }
             // The log goes on; the next try is due after as many entries again.
             Writing::Registry(..) => self.snapshot_at += SNAPSHOT_EVERY,
-            Writing::Log(hard, write) if durable => self.log_written(&hard, write),
+            Writing::Log(hard, write) if durable => self.log_written(&hard, *write),
             // Until it has begun there is nothing to go back to: it begins again.
             Writing::Log(_, write) if write.begins => {
                 self.roll_back();
