@@ -118,14 +118,17 @@ mod tests {
         let mut bytes = Vec::from(MAGIC);
         bytes.extend(Record::Peer(Box::new(config.clone()), Seed([7; 32])).framed());
         let (mut peer, mut digest, mut actions) = (Peer::new(config, seed), Digest::default(), Vec::new());
+        let mut now = Time::default();
         for _ in 0..20 {
-            let now = peer.next_wakeup().expect("it tries again");
             let dial = actions.iter().find_map(|action| match action {
                 engine::peer::io::Action::Dial { dial, .. } => Some(*dial),
                 _ => None,
             });
             let why = engine::peer::io::DialFailure::Unreachable;
             let input = dial.map_or(Input::Wake, |dial| Input::DialFailed { dial, why });
+            if input == Input::Wake {
+                now = peer.next_wakeup().expect("after a dial that failed it tries again");
+            }
             bytes.extend(of_peer(now, &input).framed());
             actions.clear();
             peer.handle(now, input, &mut actions);
