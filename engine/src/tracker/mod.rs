@@ -285,13 +285,13 @@ impl Tracker {
             Input::LinkDown { link } => self.drop_link(link),
             Input::Message { link, message } => self.message(now, link, message, outbox),
             Input::Sent { link, messages } if self.cluster.is_ours(link) => {
-                self.colleague_refunds(link, messages)
+                self.colleague_refunds(link, messages);
             }
             Input::Sent { link, messages } => self.sessions.refund(link, messages),
             Input::Done { job, outcome } => self.done(job, outcome, outbox),
             Input::Clock(unix) => self.notary.clock = Clock::new(unix, now),
             Input::Reached { tracker, link, device } => {
-                self.colleague_reached(now, (tracker, link), device, outbox)
+                self.colleague_reached(now, (tracker, link), device, outbox);
             }
             Input::Unreached { tracker } => self.colleague_unreached(now, tracker),
             Input::Echo { link } => self.colleague_echoed(now, link),
@@ -399,7 +399,7 @@ impl Tracker {
             ClientMessage::Bye => self.drop_link(link),
             ClientMessage::Cluster(message) => self.colleague_says(now, link, *message, outbox),
             ClientMessage::Ping if greeted || self.cluster.hears(link) => {
-                self.send(link, TrackerMessage::Pong, outbox)
+                self.send(link, TrackerMessage::Pong, outbox);
             }
             _ if !greeted => self.violation(link, Violation::BadHello, outbox),
             ClientMessage::Hello { .. } | ClientMessage::Ping => {

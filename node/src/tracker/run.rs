@@ -212,7 +212,7 @@ impl Shell {
             Event::Link(link, event) => self.hear(link, event),
             Event::Reached(tracker, Some(channel)) => self.reach(tracker, channel),
             Event::Reached(tracker, None) => self.feed(Input::Unreached { tracker }),
-            Event::Colleague(link, event) => self.hear_colleague(link, event),
+            Event::Colleague(link, event) => self.hear_colleague(link, &event),
             Event::Store(Told::Done(job, outcome)) | Event::Done(job, outcome) => {
                 self.feed(Input::Done { job, outcome })
             }
@@ -248,14 +248,14 @@ impl Shell {
         self.feed(Input::Reached { tracker, link, device })
     }
 
-    fn hear_colleague(&mut self, link: LinkId, event: link::Event<TrackerMessage>) -> ControlFlow<()> {
+    fn hear_colleague(&mut self, link: LinkId, event: &link::Event<TrackerMessage>) -> ControlFlow<()> {
         match event {
             link::Event::Message(TrackerMessage::Pong) => self.feed(Input::Echo { link }),
             link::Event::Message(_) => {
                 self.link(link).close(Some(Violation::WrongRole));
                 ControlFlow::Continue(())
             }
-            link::Event::Sent(messages) => self.feed(Input::Sent { link, messages }),
+            link::Event::Sent(messages) => self.feed(Input::Sent { link, messages: *messages }),
             link::Event::Down => {
                 self.links.remove(&link);
                 self.feed(Input::LinkDown { link })
@@ -341,7 +341,7 @@ impl Shell {
             };
             let channel = channel.inspect_err(|why| match why {
                 ChannelError::OtherKey { .. } => {
-                    tracing::warn!(tracker, %address, %why, "tracker not trusted")
+                    tracing::warn!(tracker, %address, %why, "tracker not trusted");
                 }
                 _ => tracing::debug!(tracker, %address, %why, "tracker not reached"),
             });

@@ -258,7 +258,7 @@ impl World {
         }
         let registry = machine.registry();
         if registry.applied() > 0 && !self.digests.contains_key(&registry.applied())
-            || self.events_ever % 16 == 0
+            || self.events_ever.is_multiple_of(16)
         {
             let digest = registry.digest();
             let known = *self.digests.entry(registry.applied()).or_insert(digest);
@@ -289,8 +289,8 @@ impl World {
                     self.give(index, Input::Wake);
                 }
             }
-            Event::ToTracker { link, message } => self.to_tracker(link, message),
-            Event::FromTracker { link, message } => self.from_tracker(link, message),
+            Event::ToTracker { link, message } => self.tracker_gets(link, message),
+            Event::FromTracker { link, message } => self.tracker_says(link, message),
             Event::Dialled { node, life, to, expected, timed_out } => {
                 self.dialled(node, life, to, expected, timed_out);
             }

@@ -83,7 +83,7 @@ impl World {
         through
     }
 
-    pub(super) fn to_tracker(&mut self, link: LinkId, message: ClientMessage) {
+    pub(super) fn tracker_gets(&mut self, link: LinkId, message: ClientMessage) {
         if !self.arrives(link) {
             return;
         }
@@ -94,7 +94,7 @@ impl World {
         }
     }
 
-    pub(super) fn from_tracker(&mut self, link: LinkId, message: TrackerMessage) {
+    pub(super) fn tracker_says(&mut self, link: LinkId, message: TrackerMessage) {
         if !self.arrives(link) {
             return;
         }

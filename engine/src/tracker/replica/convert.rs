@@ -89,9 +89,7 @@ pub(super) fn content(entry: &Entry) -> Content {
 }
 
 pub(super) fn entry_from_wire(wire: LogEntry) -> Entry {
-    let mut entry = Entry::default();
-    entry.term = wire.term;
-    entry.index = wire.index;
+    let mut entry = Entry { term: wire.term, index: wire.index, ..Entry::default() };
     match wire.content {
         Content::Blank => {}
         Content::Command(bytes) => entry.data = bytes.into_vec().into(),

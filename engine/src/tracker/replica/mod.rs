@@ -61,11 +61,12 @@ impl Voters {
 
     fn state(&self) -> ConfState {
         let ids = |ids: &[ReplicaId]| ids.iter().map(|id| id.0).collect::<Vec<u64>>();
-        let mut state = ConfState::default();
-        state.voters = ids(&self.current);
-        state.voters_outgoing = ids(&self.outgoing);
-        state.auto_leave = self.auto_leave;
-        state
+        ConfState {
+            voters: ids(&self.current),
+            voters_outgoing: ids(&self.outgoing),
+            auto_leave: self.auto_leave,
+            ..ConfState::default()
+        }
     }
 }
 
@@ -197,10 +198,8 @@ fn start(id: ReplicaId, applied: u64, storage: Storage) -> RawNode<Storage> {
 impl Replica {
     pub(super) fn new(beginning: Beginning, rng: ChaCha8Rng) -> Replica {
         let Beginning { id, generation, term, vote, commit, snapshot, voters, entries } = beginning;
-        let mut hard = HardState::default();
-        hard.term = term;
-        hard.vote = vote.0;
-        hard.commit = commit.max(snapshot.0);
+        let commit = commit.max(snapshot.0);
+        let hard = HardState { term, vote: vote.0, commit, ..HardState::default() };
         let entries = entries.into_iter().map(convert::entry_from_wire).collect();
         let storage = Storage::new(hard.clone(), snapshot, entries, voters.state());
         let mut replica = Replica {
@@ -634,8 +633,7 @@ impl Replica {
 }
 
 fn snapshot((index, term, voters): (u64, u64, &Voters), bytes: Vec<u8>) -> Snapshot {
-    let mut snapshot = Snapshot::default();
-    snapshot.data = bytes.into();
+    let mut snapshot = Snapshot { data: bytes.into(), ..Snapshot::default() };
     let metadata = snapshot.mut_metadata();
     metadata.index = index;
     metadata.term = term;
