@@ -19,7 +19,7 @@ pub(crate) fn text(explanation: &Explanation) -> String {
         ));
         if let Some(rarest) = rarest {
             let holders = count(rarest.holders.into(), "peer");
-            text.push_str(&format!("rarest:     piece {}, which {holders} here hold\n", rarest.piece));
+            text.push_str(&format!("rarest:     piece {}, held here by {holders}\n", rarest.piece));
         }
         if !absent.is_empty() {
             let mut named: Vec<String> = absent.iter().map(ToString::to_string).collect();
@@ -60,7 +60,7 @@ fn reason(explanation: &Explanation) -> String {
         let sending = peers.iter().filter(|peer| peer.state == PeerState::Sends).count() as u64;
         let who = format!("{} {}", count(sending, "peer"), if sending == 1 { "sends" } else { "send" });
         match row.unreachable {
-            0 => format!("{who}, as fast as they can"),
+            0 => format!("{who}, as fast as {} can", if sending == 1 { "it" } else { "they" }),
             _ => format!("{who}; for the rest somebody who has it must come online"),
         }
     } else if all_are(PeerState::Rests) {
@@ -182,7 +182,7 @@ mod tests {
         (stuck.absent, stuck.row.unreachable) = (vec![0], 2);
         let text = text(&stuck);
         for part in [
-            "rarest:     piece 1, which 1 peer here",
+            "rarest:     piece 1, held here by 1 peer",
             "nobody has: 0, ...",
             "1.0 MiB/s  sends 2 pieces",
             "busy: its queue is full",
