@@ -245,7 +245,7 @@ impl fmt::Display for Refusal {
                 f.write_str("the tracker cannot write to its disk: its operator must make room")
             }
             R::NoMajority => f.write_str(
-                "too few trackers are up to agree on a change: their operators must start the others. What you asked for may still be done; \
+                "too few trackers are up to agree: their operators must start the others. A change that you asked for may still be made; \
                  ask again when they are up",
             ),
             R::Full(table) => table.fmt(f),

@@ -159,7 +159,13 @@ impl Peer {
     ) {
         let inbox = match answer {
             Ok(Answer::LoggedIn { inbox }) => inbox,
-            other => return self.reply(id, other.map(|_| Reply::Done), turn),
+            other => {
+                // The next tracker may know more.
+                if other == Err(Refusal::NoMajority) {
+                    self.give_up_tracker(turn);
+                }
+                return self.reply(id, other.map(|_| Reply::Done), turn);
+            }
         };
         if let Some(other) = &self.session.user {
             // Two logins were under way at once; the first to arrive stands, and the tracker is told so again.

@@ -224,7 +224,7 @@ impl Peer {
     }
 
     /// Ends the link to a tracker that no longer answers, and goes to the next.
-    fn give_up_tracker(&mut self, turn: &mut Turn<'_>) {
+    pub(super) fn give_up_tracker(&mut self, turn: &mut Turn<'_>) {
         if let State::Up(up) = &self.session.state {
             turn.act(Action::Close { link: up.link, violation: None });
             self.tracker_down(turn);
@@ -318,7 +318,7 @@ impl Peer {
                 self.renew_tickets(turn);
                 self.announce_due(turn);
             }
-            Ok(_) | Err(Refusal::TooManyTries { .. }) => self.give_up_tracker(turn),
+            Ok(_) | Err(Refusal::TooManyTries { .. } | Refusal::NoMajority) => self.give_up_tracker(turn),
             Err(refusal) => {
                 if let State::Up(up) = &mut self.session.state {
                     up.restored = true;

@@ -77,6 +77,8 @@ enum Out {
 #[derive(Debug)]
 struct Up {
     link: LinkId,
+    /// Whether hello was said: before it nothing else is.
+    greeted: bool,
     credit: u32,
     heard: Time,
     hello_due: Time,
@@ -135,7 +137,7 @@ impl Colleague {
 
     fn speak(&mut self, message: ClientMessage, outbox: &mut Outbox) -> bool {
         let Out::Up(up) = &mut self.out else { return false };
-        let enough = up.credit > 0;
+        let enough = up.greeted && up.credit > 0;
         if enough {
             up.credit -= 1;
             outbox.push(Action::Speak { link: up.link, message });
@@ -144,7 +146,7 @@ impl Colleague {
     }
 
     fn has_room(&self) -> bool {
-        matches!(&self.out, Out::Up(up) if up.credit > LINK_CREDIT / 2)
+        matches!(&self.out, Out::Up(up) if up.greeted && up.credit > LINK_CREDIT / 2)
     }
 
     fn is_up_on(&self, link: LinkId) -> bool {
@@ -177,11 +179,6 @@ impl Cluster {
 
     pub(super) fn is_ours(&self, link: LinkId) -> bool {
         self.colleagues.iter().any(|colleague| colleague.is_up_on(link))
-    }
-
-    /// Whether another tracker said hello on this link.
-    pub(super) fn hears(&self, link: LinkId) -> bool {
-        self.colleagues.iter().any(|colleague| colleague.said.as_ref().is_some_and(|(on, ..)| *on == link))
     }
 
     /// The key that the tracker of that number must have, if one is known.
@@ -272,6 +269,10 @@ impl Tracker {
     }
 
     fn say_hello(&mut self, index: usize, outbox: &mut Outbox) {
+        // Nobody is told of a beginning that the disk does not know of: it could be undone.
+        if !self.replica.has_begun() {
+            return;
+        }
         let blank = self.is_blank();
         let colleague = &mut self.cluster.colleagues[index];
         let theirs = colleague.hello().map(|hello| hello.replica);
@@ -282,6 +283,8 @@ impl Tracker {
             blank,
             you_are_member: theirs.is_some_and(|id| self.members.contains(id)),
         };
+        let Out::Up(up) = &mut colleague.out else { return };
+        up.greeted = true;
         let message = ClusterMessage::Hello(hello);
         let said = colleague.speak(ClientMessage::Cluster(Box::new(message)), outbox);
         // Both are small; with no credit left for them the link is dead, and its silence will show.
@@ -308,7 +311,8 @@ impl Tracker {
         let colleague = &mut self.cluster.colleagues[index];
         // A member's key counts more than what answers at its address.
         colleague.key = members.or(Some(device));
-        colleague.out = Out::Up(Up { link, credit: LINK_CREDIT, heard: now, hello_due: now + HELLO });
+        let hello_due = now + HELLO;
+        colleague.out = Out::Up(Up { link, greeted: false, credit: LINK_CREDIT, heard: now, hello_due });
         colleague.dirty = self.sessions.logged_in().into_iter().map(|client| (client, None)).collect();
         colleague.dirty.extend(self.swarms.local_parts().map(|(client, key)| (client, Some(key.clone()))));
         self.say_hello(index, outbox);
@@ -425,15 +429,23 @@ impl Tracker {
         message: ClusterMessage,
         outbox: &mut Outbox,
     ) {
-        let Some(device) = self.sessions.get(link).map(|client| client.device) else { return };
+        let Some(client) = self.sessions.get(link) else { return };
+        let (device, greeted) = (client.device, client.is_tracker);
         if let ClusterMessage::Hello(hello) = message {
+            self.sessions.note_tracker(link);
             return self.colleague_says_hello(now, (link, device), hello, outbox);
         }
         let mut others = self.cluster.colleagues.iter_mut();
         let speaker = others.find(|other| {
             other.key == Some(device) && other.said.as_ref().is_some_and(|(on, ..)| *on == link)
         });
-        let Some(speaker) = speaker else { return self.violation(link, Violation::WrongRole, outbox) };
+        let Some(speaker) = speaker else {
+            // It may be the right one, whose key is not known here yet: it will say all of it again.
+            if !greeted {
+                self.violation(link, Violation::WrongRole, outbox);
+            }
+            return;
+        };
         speaker.heard = Some(now);
         let number = speaker.number;
         match message {
@@ -493,7 +505,7 @@ impl Tracker {
         }
         if hello.generation > generation && self.is_blank() && hello.you_are_member {
             self.replica.generation = hello.generation;
-        } else if hello.generation > generation && !self.is_blank() {
+        } else if hello.generation > generation && !hello.blank && !self.is_blank() {
             self.step_back(hello.generation, outbox);
         }
     }

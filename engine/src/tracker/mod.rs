@@ -393,12 +393,17 @@ impl Tracker {
 
     fn message(&mut self, now: Time, link: LinkId, message: ClientMessage, outbox: &mut Outbox) {
         let Some(client) = self.sessions.heard(now, link) else { return };
-        let greeted = client.listen.is_some();
+        let (greeted, client_is_tracker) = (client.listen.is_some(), client.is_tracker);
         match message {
+            // One that belongs to no cluster knows nobody: the client finds another.
+            ClientMessage::Hello { .. } if !greeted && self.is_blank() => {
+                self.drop_link(link);
+                outbox.push(Action::Close { link, violation: None });
+            }
             ClientMessage::Hello { listen } if !greeted => self.sessions.greet(link, listen),
             ClientMessage::Bye => self.drop_link(link),
             ClientMessage::Cluster(message) => self.colleague_says(now, link, *message, outbox),
-            ClientMessage::Ping if greeted || self.cluster.hears(link) => {
+            ClientMessage::Ping if greeted || client_is_tracker => {
                 self.send(link, TrackerMessage::Pong, outbox);
             }
             _ if !greeted => self.violation(link, Violation::BadHello, outbox),
@@ -441,6 +446,7 @@ impl Tracker {
                 Command::CreateUser { origin, user, lock }
             }
             (Request::Change(change), Some(user)) => Command::Change { origin, user, change },
+            (Request::Change(_), None) => return self.answer(link, seq, Err(Refusal::LogInFirst), outbox),
             (request, _) => return self.question(now, link, seq, request, outbox),
         };
         if let Err(refusal) = self.change(now, link, &command) {

@@ -104,7 +104,8 @@ impl Tracker {
         self.tries.check(now, &user, from)?;
         if let Err(refusal) = login::open(&self.registry, &device, &user, key) {
             self.tries.failed(now, &user, from);
-            return Err(refusal);
+            // What is not known here may be known elsewhere: the client asks there.
+            return Err(if self.is_warned(link) { Refusal::NoMajority } else { refusal });
         }
         self.tries.succeeded(&user, from);
         self.drop_session(link);

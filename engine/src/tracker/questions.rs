@@ -153,6 +153,11 @@ impl Tracker {
         }
     }
 
+    /// Whether a client was told that what it hears may be out of date.
+    pub(super) fn is_warned(&self, link: LinkId) -> bool {
+        self.questions.warned.contains(&link)
+    }
+
     /// A client is gone.
     pub(super) fn forget_questions(&mut self, link: LinkId) {
         self.questions.warned.remove(&link);

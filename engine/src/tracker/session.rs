@@ -18,6 +18,8 @@ pub(super) struct Client {
     pub(super) from: IpAddr,
     /// Where it listens, once it said hello.
     pub(super) listen: Option<SocketAddr>,
+    /// Whether it said that it is a tracker.
+    pub(super) is_tracker: bool,
     /// Who is logged in.
     pub(super) user: Option<UserName>,
     /// Messages that may still be sent before the shell refunds some.
@@ -51,8 +53,16 @@ impl Sessions {
     /// Notes a new link; returns the one that it replaces.
     #[must_use]
     pub(super) fn open(&mut self, now: Time, link: LinkId, device: DeviceId, from: IpAddr) -> Option<LinkId> {
-        let client =
-            Client { device, from, listen: None, user: None, credit: LINK_CREDIT, requests: 0, heard: now };
+        let client = Client {
+            device,
+            from,
+            listen: None,
+            is_tracker: false,
+            user: None,
+            credit: LINK_CREDIT,
+            requests: 0,
+            heard: now,
+        };
         let twin = self.links.insert(link, client);
         assert!(twin.is_none(), "a link comes up once");
         let old = self.by_device.get(&device).copied();
@@ -91,6 +101,13 @@ impl Sessions {
                 listen.set_ip(client.from.to_canonical());
             }
             client.listen = Some(listen);
+        }
+    }
+
+    /// Notes that it is a tracker at the other end, or says so.
+    pub(super) fn note_tracker(&mut self, link: LinkId) {
+        if let Some(client) = self.links.get_mut(&link) {
+            client.is_tracker = true;
         }
     }
 

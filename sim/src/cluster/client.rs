@@ -27,6 +27,8 @@ pub struct Client {
     link: Option<LinkId>,
     seq: u64,
     has_account: bool,
+    /// Whether it may ask on this link: nobody has to log in yet, or somebody is.
+    is_ready: bool,
     /// What is asked and not answered.
     pending: Option<Pending>,
     /// Whether it is to begin nothing new.
@@ -44,6 +46,8 @@ struct Pending {
     /// The call that it is part of, unless it is the account or the login.
     call: Option<usize>,
     sent: Option<Time>,
+    /// How often it was sent.
+    tries: u32,
 }
 
 /// The group of that number.
@@ -67,6 +71,7 @@ impl World {
             link: None,
             seq: 1,
             has_account: false,
+            is_ready: true,
             pending: None,
             idle: false,
             warned: false,
@@ -129,6 +134,7 @@ impl World {
     /// The login goes before what waits, under a number of its own.
     fn log_in(&mut self, number: usize, link: LinkId) {
         let client = &mut self.clients[number];
+        client.is_ready = false;
         let seq = client.next_seq();
         let request = Box::new(Request::Login { user: client.user.clone(), key: key() });
         self.travel(link, Event::ToTracker { link, message: ClientMessage::Request { seq, request } });
@@ -137,9 +143,12 @@ impl World {
     fn client_sends(&mut self, number: usize) {
         let now = self.now;
         let client = &mut self.clients[number];
-        let (Some(link), Some(pending)) = (client.link, &mut client.pending) else { return };
+        let (Some(link), Some(pending), true) = (client.link, &mut client.pending, client.is_ready) else {
+            return;
+        };
         if pending.sent.is_none() {
             pending.sent = Some(now);
+            pending.tries += 1;
             let (seq, request) = (pending.seq, Box::new(pending.request.clone()));
             self.travel(link, Event::ToTracker { link, message: ClientMessage::Request { seq, request } });
         }
@@ -157,7 +166,7 @@ impl World {
         if !client.has_account {
             let request =
                 Request::CreateUser { user: client.user.clone(), salt: Salt([1; 16]), key: self::key() };
-            client.pending = Some(Pending { seq, request, call: None, sent: None });
+            client.pending = Some(Pending { seq, request, call: None, sent: None, tries: 0 });
             return;
         }
         let group = group(key);
@@ -168,7 +177,8 @@ impl World {
         };
         let call = Call { client: number, key, deed, began: now, ended: None, outcome: Outcome::Unknown };
         client.calls.push(call);
-        client.pending = Some(Pending { seq, request, call: Some(client.calls.len() - 1), sent: None });
+        client.pending =
+            Some(Pending { seq, request, call: Some(client.calls.len() - 1), sent: None, tries: 0 });
     }
 
     pub(super) fn client_cut(&mut self, number: usize, link: LinkId) {
@@ -190,6 +200,14 @@ impl World {
                 let answer = answer.map(|answer| *answer).map_err(|refusal| *refusal);
                 let waits = client.pending.take_if(|pending| pending.seq == seq);
                 match (waits, answer) {
+                    // It asks again under the same number, until it knows.
+                    (Some(pending), Err(Refusal::NoMajority)) => {
+                        client.pending = Some(Pending { sent: None, ..pending });
+                    }
+                    // Of a change that was asked for before, the first copy may still be made.
+                    (Some(Pending { call: Some(call), tries: 2.., .. }), Err(Refusal::TrackerReadOnly)) => {
+                        client.calls[call].ended = Some(now);
+                    }
                     (Some(Pending { call: Some(call), .. }), answer) => client.called(now, call, answer),
                     (Some(Pending { call: None, .. }), Ok(_) | Err(Refusal::UserExists(_))) => {
                         client.has_account = true;
@@ -197,11 +215,16 @@ impl World {
                     }
                     // The account could not be made, and will be tried again; or a login, which has no call.
                     (Some(_), Err(_)) => {}
-                    (None, answer) => assert!(
-                        matches!(answer, Ok(Answer::LoggedIn { .. })),
-                        "seed {}: client {number} cannot log in: {answer:?}",
-                        self.name
-                    ),
+                    (None, Ok(Answer::LoggedIn { .. })) => client.is_ready = true,
+                    // Another tracker may know more.
+                    (None, Err(Refusal::NoMajority)) => {
+                        client.link = None;
+                        self.hang_up(link);
+                        self.forget_sent(number);
+                    }
+                    (None, answer) => {
+                        unreachable!("seed {}: client {number} cannot log in: {answer:?}", self.name)
+                    }
                 }
             }
             _ => {}
@@ -228,8 +251,8 @@ impl Client {
             Err(Refusal::GroupExists(_)) => Outcome::Exists,
             Err(Refusal::NoSuchGroup(_)) => Outcome::Missing,
             Err(Refusal::NotMember(_)) => Outcome::Others,
-            // Whether it was made, or will be, nobody knows.
-            Err(Refusal::NoMajority | Refusal::TrackerReadOnly) => Outcome::Unknown,
+            // It was not made, and will not be.
+            Err(Refusal::TrackerReadOnly) => Outcome::Refused,
             other => unreachable!("no answer to what was asked: {other:?}"),
         };
         // What is said to be out of date may be.

@@ -32,6 +32,8 @@ pub enum Outcome {
     Others,
     /// It does, and the client is a member.
     Mine,
+    /// Nothing was done, and nothing said of the group.
+    Refused,
     /// Nothing that says whether it was done.
     Unknown,
 }
@@ -87,7 +89,11 @@ const LOOKS_MAX: usize = 2_000_000;
 #[must_use]
 pub fn is_linearizable(calls: &[Call]) -> bool {
     // A question without an answer says nothing.
-    let says = |call: &&Call| call.outcome != Outcome::Unknown || call.deed != Deed::Look;
+    let says = |call: &&Call| match call.outcome {
+        Outcome::Refused => false,
+        Outcome::Unknown => call.deed != Deed::Look,
+        _ => true,
+    };
     let mut calls: Vec<Call> = calls.iter().filter(says).copied().collect();
     calls.sort_by_key(|call| call.began);
     let mut seen = HashSet::new();

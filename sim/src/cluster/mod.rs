@@ -279,6 +279,13 @@ impl World {
         let ((at, _), event) = entry.remove_entry();
         self.now = at;
         if let Some(until) = self.stopped_until(&event) {
+            if let Event::Wake(index) = event {
+                // One that was put off already counts no more.
+                if self.nodes[index].wake != Some(at) {
+                    return true;
+                }
+                self.nodes[index].wake = Some(until);
+            }
             self.plan(until, event);
             return true;
         }

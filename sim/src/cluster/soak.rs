@@ -35,6 +35,10 @@ pub struct Report {
 #[must_use]
 pub fn run(seed: u64, trackers: usize) -> Report {
     let mut world = World::new(seed, trackers);
+    // Some seeds break things while the cluster is formed, most afterwards.
+    if !(seed / 4).is_multiple_of(4) {
+        world.until("a leader is there", Span::from_secs(10), |world| world.leader().is_some());
+    }
     for client in 0..4 {
         world.add_client(client % trackers);
     }
@@ -87,26 +91,28 @@ impl World {
         }
     }
 
-    /// A tracker loses its disk and is let in again, if enough others are there to agree.
+    /// A tracker loses its disk and is let in again. More than one at a time may not: what only they promised would be lost with them.
     fn replace(&mut self, index: usize) {
-        self.join();
-        (0..self.nodes.len()).for_each(|index| self.revive(index));
-        self.advance(Span::from_secs(8));
-        let others = (0..self.nodes.len()).filter(|other| *other != index);
-        let healthy = others.filter(|other| {
-            self.nodes[*other].machine.is_some()
-                && self.nodes[*other].stopped <= self.now
-                && !self.nodes[*other].full
-        });
-        let Some(leader) = self.leader().filter(|leader| *leader != index) else { return };
-        if healthy.count() * 2 <= self.nodes.len() || self.nodes.len() < 3 {
+        if self.nodes.len() < 3 {
             return;
         }
+        self.mend();
+        self.advance(Span::from_secs(8));
+        let Some(leader) = self.leader().filter(|leader| *leader != index && self.all_follow()) else {
+            return;
+        };
         self.lose_disk(index);
         self.advance(Span::from_secs(2));
         self.admit(leader, index);
         self.advance(Span::from_secs(8));
-        self.admit(leader, index);
+    }
+
+    /// Whether all trackers are members, and none lags behind.
+    fn all_follow(&self) -> bool {
+        let statuses: Vec<_> = (0..self.nodes.len()).filter_map(|index| self.status(index)).collect();
+        let committed = statuses.iter().map(|status| status.committed).max().unwrap_or_default();
+        let up_to_date = |status: &engine::tracker::Status| !status.blank && status.applied + 5 >= committed;
+        statuses.len() == self.nodes.len() && statuses.iter().all(up_to_date)
     }
 
     fn pick(&mut self, below: u64) -> usize {

@@ -545,6 +545,15 @@ impl Replica {
         self.writing.is_some() || self.next.due
     }
 
+    /// Whether what it begins with is on disk.
+    pub(super) fn has_begun(&self) -> bool {
+        let beginning = match &self.writing {
+            Some((_, Writing::Log(_, write))) => write.begins,
+            _ => false,
+        };
+        !beginning && !self.next.begins
+    }
+
     /// Whether the last write found the disk full.
     pub(super) const fn is_full(&self) -> bool {
         self.full
