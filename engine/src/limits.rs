@@ -171,8 +171,11 @@ pub const LEADER_PATIENCE: Span = Span::from_secs(3);
 /// How long the first of two trackers may be silent before its backup goes on alone.
 pub const TAKEOVER: Span = Span::from_secs(10);
 
-/// Log entries after which the registry is written whole and the log is cut.
+/// Log entries after which the registry is written whole and the log is cut, at least.
 pub const SNAPSHOT_EVERY: u64 = 10_000;
+
+/// Bytes of the registry for which the log may have an entry before it is cut, if that is more.
+pub const REGISTRY_BYTES_PER_ENTRY: usize = 1_024;
 
 /// Failed logins of a user from a network that are answered at once.
 pub const LOGIN_TRIES_FREE: u32 = 5;

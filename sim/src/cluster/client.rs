@@ -216,8 +216,8 @@ impl World {
                     // The account could not be made, and will be tried again; or a login, which has no call.
                     (Some(_), Err(_)) => {}
                     (None, Ok(Answer::LoggedIn { .. })) => client.is_ready = true,
-                    // Another tracker may know more.
-                    (None, Err(Refusal::NoMajority)) => {
+                    // Another tracker may know more, and be asked less often.
+                    (None, Err(Refusal::NoMajority | Refusal::TooManyTries { .. })) => {
                         client.link = None;
                         self.hang_up(link);
                         self.forget_sent(number);

@@ -92,7 +92,7 @@ fn who_listens_to_a_download_learns_nothing() {
         (TcpListener::bind("127.0.0.1:0").unwrap(), TcpListener::bind("127.0.0.1:0").unwrap());
     let (there, seen) = (listener.local_addr().unwrap(), between.local_addr().unwrap());
     let recorded = proxy::record(between, there);
-    let mut bob = Member::log_in_from(&world, "bob", listener, seen);
+    let mut bob = Member::log_in_from(world.tracker.address, "bob", listener, seen);
     bob.join("manhattan", &mut ann);
     bob.share(&file, file.content.pieces());
     ann.ok("download_file manhattan blueprint.bin");

@@ -3,7 +3,7 @@
 //! Each module tries one of the rows A1 to A19 of the acceptance list, or what several trackers are for. Nothing sleeps in the hope that something happens meanwhile: a
 //! test waits for a condition, with a deadline. Every process that a test starts ends with the test.
 //!
-//! `LARGE=1` adds files of 1 GiB and 10 GiB, and 15,000 connections, `SOAK=1` adds 10,000 pieces through one client; `UPDATE_TRANSCRIPTS=1` writes the expected
+//! `LARGE=1` adds files of 1 GiB and 10 GiB, 15,000 connections and what trackers can do in a second, `SOAK=1` adds 10,000 pieces through one client; `UPDATE_TRANSCRIPTS=1` writes the expected
 //! transcripts anew.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests: a broken expectation ends the test")]
 #![allow(clippy::print_stderr, reason = "a test that is skipped says why")]
@@ -35,6 +35,7 @@ mod a20_trackers;
 mod a21_two_trackers;
 mod a22_backup;
 mod a23_kills;
+mod a24_costs;
 mod limits;
 mod readme;
 mod recordings;

@@ -24,7 +24,9 @@ use rand_chacha::ChaCha8Rng;
 
 use super::io::{Batch, Work};
 use crate::id::JobId;
-use crate::limits::{APPEND_LEN_MAX, APPENDS_IN_FLIGHT, SNAPSHOT_EVERY, UNCOMMITTED_LEN_MAX};
+use crate::limits::{
+    APPEND_LEN_MAX, APPENDS_IN_FLIGHT, REGISTRY_BYTES_PER_ENTRY, SNAPSHOT_EVERY, UNCOMMITTED_LEN_MAX,
+};
 use crate::violation::Violation;
 use crate::wire::cluster::{Content, LogEntry, RaftKind, RaftMessage, Reform, ReplicaId};
 use crate::wire::codec;
@@ -140,7 +142,11 @@ struct Write {
 enum Writing {
     Log(HardState, Box<Write>),
     /// The registry, up to this index and its term.
-    Registry(u64, u64),
+    Registry {
+        index: u64,
+        term: u64,
+        len: usize,
+    },
     /// Something of the replica before this one.
     Bygone,
 }
@@ -446,9 +452,11 @@ impl Replica {
             (Writing::Log(self.hard.clone(), write), batch)
         } else if self.is_long() {
             let (applied, term) = self.last_applied();
-            let snapshot = Some((applied, registry(term, &self.voters())));
+            let registry = registry(term, &self.voters());
+            let writing = Writing::Registry { index: applied, term, len: registry.len() };
+            let snapshot = Some((applied, registry));
             let batch = Batch { standing: self.standing(), snapshot, clears: false, entries: Vec::new() };
-            (Writing::Registry(applied, term), batch)
+            (writing, batch)
         } else {
             return None;
         };
@@ -500,12 +508,13 @@ impl Replica {
         (self.full, self.rests) = (!durable, !durable);
         match writing {
             Writing::Bygone => {}
-            Writing::Registry(index, term) if durable => {
+            Writing::Registry { index, term, len } if durable => {
                 self.raw.mut_store().compact(index, term);
-                self.snapshot_at = SNAPSHOT_EVERY;
+                // A large one is written less often, so that what it costs stays in proportion to the changes.
+                self.snapshot_at = SNAPSHOT_EVERY.max((len / REGISTRY_BYTES_PER_ENTRY) as u64);
             }
             // The log goes on; the next try is due after as many entries again.
-            Writing::Registry(..) => self.snapshot_at += SNAPSHOT_EVERY,
+            Writing::Registry { .. } => self.snapshot_at += SNAPSHOT_EVERY,
             Writing::Log(hard, write) if durable => self.log_written(&hard, *write),
             // Until it has begun there is nothing to go back to: it begins again.
             Writing::Log(_, write) if write.begins => {

@@ -40,19 +40,19 @@ impl Member {
     pub(crate) fn log_in(world: &World, name: &str) -> Member {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let listen = listener.local_addr().unwrap();
-        Member::log_in_from(world, name, listener, listen)
+        Member::log_in_from(world.tracker.address, name, listener, listen)
     }
 
-    /// The same, for somebody who is reached at `listen`, and so at `listener`.
+    /// The same at `tracker`, for somebody who is reached at `listen`, and so at `listener`.
     pub(crate) fn log_in_from(
-        world: &World,
+        tracker: SocketAddr,
         name: &str,
         listener: TcpListener,
         listen: SocketAddr,
     ) -> Member {
         let seed = *blake3::hash(name.as_bytes()).as_bytes();
         let identity = Identity::from_seed(seed);
-        let tracker = Link::connect(world.tracker.address, Role::Tracker, &identity);
+        let tracker = Link::connect(tracker, Role::Tracker, &identity);
         let user = UserName::new(name).unwrap();
         let mut member = Member { user: user.clone(), identity, tracker, ticket: None, listener, seq: 0 };
         member.tracker.send(&ClientMessage::Hello { listen: Address(listen) }).unwrap();
