@@ -17,7 +17,7 @@ use crate::jobs::Work;
 use crate::network::{Connection, End, NodeId, Packet, Transfer, duration};
 use crate::node::{Heard, Kind, Node, node_at};
 use crate::scenario::{Behaviour, FaultKind};
-use crate::world::{Event, World};
+use crate::world::{Event, TRACKER, World};
 
 /// How soon messages have left for the network, and how many the shell counts before it says so: four times in what a link may have unsent.
 const LEAVES_AFTER: Span = Span(20);
@@ -46,6 +46,9 @@ impl World {
         let there = node_at(to).filter(|there| self.nodes.get(there.0).is_some_and(Node::is_up));
         let there = there.filter(|there| self.faults.cut_off(node, *there, self.now).is_none());
         let Some(there) = there else {
+            if node_at(to) == Some(TRACKER) {
+                self.faults.late_word(node, self.now);
+            }
             if let Some(dial) = dial {
                 self.give_peer(node, PeerInput::DialFailed { dial, why: DialFailure::Unreachable });
             }

@@ -205,7 +205,7 @@ impl Runner<'_> {
         match (wish, answer) {
             (Wish::LogIn, Ok(_)) => self.is_in(actor),
             (Wish::LogIn, Err(_)) => self.agenda.plan(again, Deed::LogIn(actor)),
-            (Wish::Share(file), Ok(_)) => {
+            (Wish::Share(file), Ok(_) | Err(Refusal::AlreadyShared(..))) => {
                 self.actors[actor].shared[file] = true;
                 self.unanswered = self.unanswered.saturating_sub(1);
             }

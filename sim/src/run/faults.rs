@@ -337,8 +337,11 @@ impl<'a> Runner<'a> {
 
     /// A class asks to be let in again, and the owner does, until it is done.
     fn lets_in(&mut self, class: usize) {
-        if self.is_member(class) == Some(true) || self.expelling.contains(&class) {
+        if self.expelling.contains(&class) {
             return;
+        }
+        if self.is_member(class) == Some(true) {
+            return self.share_again(class);
         }
         if !self.has_a_future(0) || !self.has_a_future(class) {
             // They stay outside, and what they hold is with nobody.
@@ -354,6 +357,17 @@ impl<'a> Runner<'a> {
             self.wish(owner, Wish::Other, Command::AcceptRequest { group: group(GROUP), user });
         }
         self.plan_change(self.world.now() + RETRY, Deed::LetIn(class));
+    }
+
+    /// A class is in the group again. What its clients had complete they ceased to share with the membership, and people share it anew.
+    fn share_again(&mut self, class: usize) {
+        for at in 0..self.actors.len() {
+            let actor = &mut self.actors[at];
+            if actor.class == class && actor.life != Life::Gone {
+                actor.shared = actor.has.iter().map(|has| !has).collect();
+                (0..self.files.len()).for_each(|file| self.shares(at, file));
+            }
+        }
     }
 }
 
