@@ -279,7 +279,12 @@ impl Shared {
             }
             Work::Hash { .. } => unreachable!("what arrives has its own queue"),
             Work::Write { slot, extent, cv } => self.on_part(extent.file, |part| {
-                self.slots.with(slot, |bytes| part.write(extent, &bytes[..extent.len as usize], cv))
+                self.slots.with(slot, |bytes| part.write(extent, &bytes[..extent.len as usize], cv))?;
+                if part.wants_flush() {
+                    let part = Arc::clone(part);
+                    smol::unblock(move || part.flush()).detach();
+                }
+                Ok(())
             }),
             Work::Sync { file } => self.on_part(file, |part| part.sync()),
             Work::Finish { file } => self.finish(file),
@@ -299,7 +304,7 @@ impl Shared {
     }
 
     /// Works on a partial file; one that is no longer open is a job too late, and nothing is lost by it.
-    fn on_part(&self, file: FileId, work: impl FnOnce(&Part) -> Result<(), DiskError>) -> Outcome {
+    fn on_part(&self, file: FileId, work: impl FnOnce(&Arc<Part>) -> Result<(), DiskError>) -> Outcome {
         match self.get(file) {
             Some(Open::Part(part)) => outcome(work(&part), |()| Outcome::Done),
             _ => Outcome::Failed(DiskError::Missing),
