@@ -16,7 +16,7 @@ use super::disk::EndOnPanic;
 use crate::client::run::Event;
 use crate::sha1;
 
-/// How long the next pieces are waited for, if the last ones came several at a time: four pieces at 2 GB/s.
+/// How long the next piece is waited for, if the last ones came several at a time: on a link of 4 Gbit/s one comes in this time.
 const GATHER: Duration = Duration::from_millis(1);
 
 /// A piece that has arrived, to be hashed in its slot.
@@ -44,6 +44,15 @@ pub(super) fn digests(pieces: &[(Size, u32, &[u8])]) -> Vec<PieceDigest> {
         .collect()
 }
 
+/// Lets a batch come together, for as long as more pieces come.
+fn gather(arriving: &Receiver<Arrived>) {
+    let (mut before, mut waiting) = (usize::MAX, arriving.len());
+    while waiting != before && waiting + 1 < sha1::batch_len() {
+        thread::sleep(GATHER);
+        (before, waiting) = (waiting, arriving.len());
+    }
+}
+
 impl Shared {
     /// Hashes what arrives until the queue is closed.
     pub(super) fn hash(&self, arriving: &Receiver<Arrived>) {
@@ -51,11 +60,11 @@ impl Shared {
         let mut gathering = false;
         while let Ok(first) = arriving.recv_blocking() {
             if gathering {
-                thread::sleep(GATHER);
+                gather(arriving);
             }
             let more = iter::from_fn(|| arriving.try_recv().ok());
             let batch: Vec<Arrived> = iter::once(first).chain(more).take(sha1::batch_len()).collect();
-            gathering = batch.len() > 1 && arriving.len() < sha1::batch_len();
+            gathering = batch.len() > 1;
             for (Arrived { job, .. }, digest) in batch.iter().zip(self.hash_batch(&batch)) {
                 // Nobody takes it only when the client has ended.
                 let _ended = self.events.send_blocking(Event::Done(*job, Outcome::Hashed(digest)));
