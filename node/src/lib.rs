@@ -19,6 +19,7 @@ mod log;
 pub mod rate;
 mod recorder;
 pub mod repl;
+mod sha1;
 pub mod tracker;
 pub mod tracker_info;
 

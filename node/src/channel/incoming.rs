@@ -25,6 +25,16 @@ const KEY_UPDATE_REQUEST: [u8; 5] = [24, 0, 0, 1, 1];
 /// The alert that says that nothing follows.
 pub(super) const CLOSE_NOTIFY: [u8; 2] = [1, 0];
 
+/// What came of opening records.
+enum Opened {
+    /// There is no whole record, or nothing follows.
+    Nothing,
+    /// Content, in the buffer.
+    Here,
+    /// So many bytes of content, where they go.
+    There(usize),
+}
+
 /// The reading side of a channel, but for the socket.
 pub(super) struct Incoming {
     opener: Opener,
@@ -63,13 +73,15 @@ impl Incoming {
         for part in into {
             let mut at = 0;
             while at < part.len() {
-                if self.content.is_empty() && !self.open()? {
-                    return Ok(given);
-                }
-                let Some(buffer) = &self.buffer else { return Ok(given) };
-                let len = self.content.len().min(part.len() - at);
-                part[at..at + len].copy_from_slice(&buffer[self.content.start..][..len]);
-                self.content.start += len;
+                let len = if self.content.is_empty() {
+                    match self.open(&mut part[at..])? {
+                        Opened::Nothing => return Ok(given),
+                        Opened::There(len) => len,
+                        Opened::Here => continue,
+                    }
+                } else {
+                    self.copy(&mut part[at..])
+                };
                 at += len;
                 given += len;
             }
@@ -77,21 +89,34 @@ impl Incoming {
         Ok(given)
     }
 
-    /// Opens records until there is content; says whether there is.
-    fn open(&mut self) -> io::Result<bool> {
+    /// Gives out content that was opened in the buffer.
+    fn copy(&mut self, into: &mut [u8]) -> usize {
+        let content = self.buffer.as_ref().map_or(&[][..], |buffer| &buffer[self.content.clone()]);
+        let len = content.len().min(into.len());
+        into[..len].copy_from_slice(&content[..len]);
+        self.content.start += len;
+        len
+    }
+
+    /// Opens records until there is content; straight into `into` if all of it fits there.
+    fn open(&mut self, into: &mut [u8]) -> io::Result<Opened> {
         self.take_up();
         while !self.closed {
-            let Some(buffer) = &mut self.buffer else { return Ok(false) };
+            let Some(buffer) = &mut self.buffer else { return Ok(Opened::Nothing) };
             let len = Opener::record_len(&buffer[self.sealed.clone()]).map_err(broken)?;
-            let Some(len) = len.filter(|len| *len <= self.sealed.len()) else { return Ok(false) };
+            let Some(len) = len.filter(|len| *len <= self.sealed.len()) else { return Ok(Opened::Nothing) };
             let start = self.sealed.start;
-            let (kind, content) = self.opener.open(&mut buffer[start..start + len]).map_err(broken)?;
+            let record = &mut buffer[start..start + len];
+            let fits = Opener::room_for(len) <= into.len();
+            let opened = if fits { self.opener.open_into(record, into) } else { self.opener.open(record) };
+            let (kind, content) = opened.map_err(broken)?;
             self.sealed.start += len;
             match kind {
                 Kind::Data if content.is_empty() => {}
+                Kind::Data if fits => return Ok(Opened::There(content.len())),
                 Kind::Data => {
                     self.content = start + HEAD_LEN..start + HEAD_LEN + content.len();
-                    return Ok(true);
+                    return Ok(Opened::Here);
                 }
                 Kind::Alert if content == CLOSE_NOTIFY => self.closed = true,
                 Kind::Alert => return Err(alerted(content)),
@@ -103,7 +128,7 @@ impl Incoming {
                 Kind::Handshake => return Err(broken(RecordError::Content)),
             }
         }
-        Ok(false)
+        Ok(Opened::Nothing)
     }
 
     fn update_key(&mut self) -> io::Result<()> {

@@ -1,7 +1,7 @@
 //! The record layer of TLS 1.3 (RFC 8446, section 5) after the handshake, which agreed on its keys.
 //!
 //! Each direction has its own key and counts its own records, so that reading and writing share nothing. A record is sealed straight
-//! from the content into the buffer that goes to the socket, and opened where the socket put it.
+//! from the content into the buffer that goes to the socket, and opened from where the socket put it straight to where its content goes.
 //!
 //! Invariants: no two records are sealed with the same key and number; a key seals at most [`RECORDS_PER_KEY`] records; whatever does not
 //! authenticate is never given out.
@@ -157,22 +157,48 @@ impl Opener {
         Ok(Some(HEAD_LEN + body_len))
     }
 
+    /// The room that [`Opener::open_into`] needs for a record of that length: its content and what stands behind it.
+    pub(super) const fn room_for(record_len: usize) -> usize {
+        record_len - HEAD_LEN - TAG_LEN
+    }
+
     /// Opens a whole record in its place; gives what it holds.
     pub(super) fn open<'a>(&mut self, record: &'a mut [u8]) -> Result<(Kind, &'a [u8]), RecordError> {
         let (head, body) = record.split_at_mut(HEAD_LEN);
         let nonce = self.0.nonce();
         let inner = self.0.key.open_in_place(nonce, Aad::from(&*head), body);
-        let inner = &*inner.map_err(|_| RecordError::Tampered)?;
-        // The content, its type, and perhaps padding of zeros.
-        let at = inner.iter().rposition(|byte| *byte != 0).ok_or(RecordError::Content)?;
-        let kind = match inner[at] {
-            21 => Kind::Alert,
-            22 => Kind::Handshake,
-            23 => Kind::Data,
-            _ => return Err(RecordError::Content),
-        };
-        if at > CONTENT_LEN_MAX { Err(RecordError::Content) } else { Ok((kind, &inner[..at])) }
+        content(inner.map_err(|_| RecordError::Tampered)?)
     }
+
+    /// Opens a whole record into the beginning of `room`; gives what it holds.
+    ///
+    /// # Panics
+    /// If there is less than [`Opener::room_for`] it: the caller looked.
+    pub(super) fn open_into<'a>(
+        &mut self,
+        record: &[u8],
+        room: &'a mut [u8],
+    ) -> Result<(Kind, &'a [u8]), RecordError> {
+        let (head, body) = record.split_at(HEAD_LEN);
+        let (sealed, tag) = body.split_at(body.len() - TAG_LEN);
+        let inner = &mut room[..sealed.len()];
+        let nonce = self.0.nonce();
+        let opened = self.0.key.open_separate_gather(nonce, Aad::from(head), sealed, tag, inner);
+        opened.map_err(|_| RecordError::Tampered)?;
+        content(inner)
+    }
+}
+
+/// What is inside a record: content, its type, and perhaps padding of zeros.
+fn content(inner: &[u8]) -> Result<(Kind, &[u8]), RecordError> {
+    let at = inner.iter().rposition(|byte| *byte != 0).ok_or(RecordError::Content)?;
+    let kind = match inner[at] {
+        21 => Kind::Alert,
+        22 => Kind::Handshake,
+        23 => Kind::Data,
+        _ => return Err(RecordError::Content),
+    };
+    if at > CONTENT_LEN_MAX { Err(RecordError::Content) } else { Ok((kind, &inner[..at])) }
 }
 
 #[cfg(test)]
@@ -197,6 +223,9 @@ mod tests {
         for at in HEAD_LEN..record.len() {
             let mut changed = record.clone();
             changed[at] ^= 1;
+            let mut room = [0; 100];
+            let opened = Opener::new(secrets()).unwrap().open_into(&changed, &mut room).map(|_| ());
+            assert_eq!(opened, Err(RecordError::Tampered), "byte {at}");
             let opened = Opener::new(secrets()).unwrap().open(&mut changed).map(|_| ());
             assert_eq!(opened, Err(RecordError::Tampered), "byte {at}");
         }
@@ -226,6 +255,8 @@ mod tests {
         fn content_of_any_length_comes_out_as_it_went_in(content in proptest::collection::vec(any::<u8>(), 0..=CONTENT_LEN_MAX)) {
             let mut record = sealed(&content);
             prop_assert_eq!(Opener::record_len(&record), Ok(Some(record.len())));
+            let mut room = vec![0; Opener::room_for(record.len())];
+            prop_assert_eq!(Opener::new(secrets()).unwrap().open_into(&record, &mut room), Ok((Kind::Data, &content[..])));
             prop_assert_eq!(Opener::new(secrets()).unwrap().open(&mut record), Ok((Kind::Data, &content[..])));
         }
     }

@@ -4,7 +4,7 @@
 //! a time, and at most [`POOLED_MAX`] idle ones are kept.
 
 use std::ops::{Deref, DerefMut};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use engine::id::Slot;
 use engine::limits;
@@ -33,8 +33,36 @@ impl Slots {
     /// # Panics
     /// If there is no such slot.
     pub fn with<R>(&self, slot: Slot, use_it: impl FnOnce(&mut [u8]) -> R) -> R {
-        let mut buffer = self.0[usize::from(slot.0)].lock().unwrap_or_else(PoisonError::into_inner);
-        use_it(buffer.get_or_insert_with(new_buffer))
+        use_it(self.lock(slot).get_or_insert_with(new_buffer))
+    }
+
+    /// The bytes of some slots, all different. Whoever else wants one of them waits.
+    ///
+    /// # Panics
+    /// If there is no such slot.
+    #[must_use]
+    pub fn hold(&self, slots: impl Iterator<Item = Slot>) -> Held<'_> {
+        let held = slots.map(|slot| {
+            let mut buffer = self.lock(slot);
+            buffer.get_or_insert_with(new_buffer);
+            buffer
+        });
+        Held(held.collect())
+    }
+
+    fn lock(&self, slot: Slot) -> MutexGuard<'_, Option<Box<[u8]>>> {
+        self.0[usize::from(slot.0)].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Slots that nobody else can use for now.
+#[derive(Debug)]
+pub struct Held<'a>(Vec<MutexGuard<'a, Option<Box<[u8]>>>>);
+
+impl Held<'_> {
+    /// The bytes of each slot, in order, all [`PIECE_LEN`] of them.
+    pub fn bytes(&self) -> impl Iterator<Item = &[u8]> {
+        self.0.iter().map(|buffer| buffer.as_deref().unwrap_or_default())
     }
 }
 

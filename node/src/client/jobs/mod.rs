@@ -4,12 +4,14 @@
 //! - Each job is answered exactly once, also when it is stopped or fails.
 //! - Jobs of one file that depend on each other run in the order in which they came (a *lane*); others side by side.
 //! - At most [`JOBS_MAX`] wait, which the engine sees to.
+//! - What arrives is hashed on threads of its own, which nothing else holds up.
 //! - Reading a large file that a person wants to share holds up nothing: surveys have a thread of their own, which shares one
 //!   file's pieces out to all cores.
 //! - A sync that fails, other than for want of room, ends the process: what was acknowledged could be lost.
 
 pub(super) mod disk;
 mod folder;
+mod hash;
 mod journal;
 mod part;
 mod survey;
@@ -40,6 +42,7 @@ use crate::identity;
 use crate::link::buffers::{Buffer, Pool, Slots};
 use crate::link::{Piece, PieceSender};
 use disk::{check_unchanged, open_unchanged, path, read_error};
+use hash::Arrived;
 use part::{Part, Plan};
 pub(super) use survey::Progress;
 
@@ -67,6 +70,7 @@ pub(super) struct Task {
 pub(super) struct Jobs {
     queue: Sender<Task>,
     surveys: Sender<Task>,
+    hashes: Sender<Arrived>,
     shared: Arc<Shared>,
     /// Closed when all threads have ended.
     alive: Receiver<()>,
@@ -132,6 +136,7 @@ impl Jobs {
     ) -> io::Result<Jobs> {
         let (queue, tasks) = async_channel::bounded(JOBS_MAX);
         let (surveys, survey_tasks) = async_channel::bounded(JOBS_MAX);
+        let (hashes, arriving) = async_channel::bounded(JOBS_MAX);
         let shared = Arc::new(Shared {
             slots,
             pool: Pool::default(),
@@ -144,24 +149,34 @@ impl Jobs {
             events,
         });
         let (still_alive, alive) = async_channel::bounded(1);
-        let serve = |name: String, tasks: Receiver<Task>| {
+        let spawn = |name: String, body: Box<dyn FnOnce(&Shared) + Send>| {
             let (shared, still_alive) = (Arc::clone(&shared), still_alive.clone());
             thread::Builder::new().name(name).spawn(move || {
-                shared.serve(&tasks);
+                body(&shared);
                 drop(shared);
                 drop(still_alive);
             })
         };
         let cores = thread::available_parallelism().map_or(1, usize::from);
-        for number in 0..cores.clamp(*THREADS.start(), *THREADS.end()) {
-            serve(format!("job{number}"), tasks.clone())?;
+        let pool = cores.clamp(*THREADS.start(), *THREADS.end());
+        for number in 0..pool {
+            let tasks = tasks.clone();
+            spawn(format!("job{number}"), Box::new(move |shared| shared.serve(&tasks)))?;
         }
-        serve("survey".to_owned(), survey_tasks)?;
-        Ok(Jobs { queue, surveys, shared, alive })
+        for number in 0..hash::threads(pool) {
+            let arriving = arriving.clone();
+            spawn(format!("hash{number}"), Box::new(move |shared| shared.hash(&arriving)))?;
+        }
+        spawn("survey".to_owned(), Box::new(move |shared| shared.serve(&survey_tasks)))?;
+        Ok(Jobs { queue, surveys, hashes, shared, alive })
     }
 
     /// Begins a job. Never waits: the engine has no more jobs under way than the queues have places.
     pub(super) fn begin(&self, task: Task) {
+        const ROOM: &str = "no more jobs are under way than the queues have places";
+        if let Work::Hash { slot, extent, size } = task.work {
+            return self.hashes.try_send(Arrived { job: task.job, slot, extent, size }).expect(ROOM);
+        }
         let mut lanes = locked(&self.shared.lanes);
         let lane = lane(&task.work);
         if let Some(waiting) = lane.and_then(|lane| lanes.get_mut(&lane)) {
@@ -173,7 +188,7 @@ impl Jobs {
         }
         drop(lanes);
         let queue = if matches!(task.work, Work::Survey { .. }) { &self.surveys } else { &self.queue };
-        queue.try_send(task).expect("no more jobs are under way than the queues have places");
+        queue.try_send(task).expect(ROOM);
     }
 
     /// Lets surveys fail: the person wants to leave.
@@ -184,9 +199,10 @@ impl Jobs {
     /// Lets the threads end when nothing is left to do, and waits for that, for some time.
     pub(super) async fn close(self) {
         self.cancel_surveys();
-        let Jobs { queue, surveys, shared, alive } = self;
+        let Jobs { queue, surveys, hashes, shared, alive } = self;
         queue.close();
         surveys.close();
+        hashes.close();
         drop(shared);
         let late = async {
             Timer::after(CLOSE_MAX).await;
@@ -261,13 +277,14 @@ impl Shared {
             Work::Verify { signer, statement, signature } => {
                 Outcome::Verified(identity::verify(signer, &statement, &signature))
             }
-            Work::Hash { slot, extent, size } => {
-                let hash =
-                    |bytes: &mut [u8]| survey::digest(size, extent.piece, &bytes[..extent.len as usize]);
-                Outcome::Hashed(self.slots.with(slot, hash))
-            }
+            Work::Hash { .. } => unreachable!("what arrives has its own queue"),
             Work::Write { slot, extent, cv } => self.on_part(extent.file, |part| {
-                self.slots.with(slot, |bytes| part.write(extent, &bytes[..extent.len as usize], cv))
+                self.slots.with(slot, |bytes| part.write(extent, &bytes[..extent.len as usize], cv))?;
+                if part.wants_flush() {
+                    let part = Arc::clone(part);
+                    smol::unblock(move || part.flush()).detach();
+                }
+                Ok(())
             }),
             Work::Sync { file } => self.on_part(file, |part| part.sync()),
             Work::Finish { file } => self.finish(file),
@@ -287,7 +304,7 @@ impl Shared {
     }
 
     /// Works on a partial file; one that is no longer open is a job too late, and nothing is lost by it.
-    fn on_part(&self, file: FileId, work: impl FnOnce(&Part) -> Result<(), DiskError>) -> Outcome {
+    fn on_part(&self, file: FileId, work: impl FnOnce(&Arc<Part>) -> Result<(), DiskError>) -> Outcome {
         match self.get(file) {
             Some(Open::Part(part)) => outcome(work(&part), |()| Outcome::Done),
             _ => Outcome::Failed(DiskError::Missing),

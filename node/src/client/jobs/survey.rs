@@ -8,22 +8,19 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-use engine::id::Sha1;
 use engine::peer::io::Survey;
 use engine::piece::{self, Content, Hashes, PIECE_LEN, PieceDigest, Size};
 use engine::refusal::DiskError;
-use sha1::Digest as _;
 
 use super::disk::{EndOnPanic, check_unchanged, open_regular, read_error};
+use super::hash;
+use crate::sha1;
+
+/// Pieces in memory at once, over all threads that hash one file: 32 x 512 KiB = 16 MiB.
+const PIECES_AT_ONCE: usize = 32;
 
 /// Threads that hash one file.
 const THREADS_MAX: usize = 8;
-
-/// The digests of a piece.
-pub(super) fn digest(size: Size, index: u32, bytes: &[u8]) -> PieceDigest {
-    let sha1 = Sha1(sha1::Sha1::digest(bytes).into());
-    PieceDigest { sha1, cv: piece::chaining_value(size, index, bytes) }
-}
 
 /// How far the file is that is being read, and whether to go on. Surveys run one after another.
 #[derive(Debug, Default)]
@@ -76,7 +73,8 @@ pub(super) fn survey(path: &Path, progress: &Progress) -> Result<Survey, DiskErr
 fn hash_all(file: &File, size: Size, progress: &Progress) -> io::Result<Vec<PieceDigest>> {
     let next = AtomicU32::new(0);
     let cores = thread::available_parallelism().map_or(1, usize::from);
-    let threads = cores.min(THREADS_MAX).min(size.pieces() as usize);
+    let batch = sha1::batch_len();
+    let threads = cores.min(THREADS_MAX).min(PIECES_AT_ONCE / batch).min(size.pieces() as usize);
     let parts: Vec<io::Result<_>> = thread::scope(|scope| {
         let worker = || {
             let _unanswered = EndOnPanic;
@@ -98,33 +96,42 @@ fn hash_all(file: &File, size: Size, progress: &Progress) -> io::Result<Vec<Piec
     Ok(digests.into_iter().map(|(_, digest)| digest).collect())
 }
 
-/// Hashes the next piece that nobody has taken, until none is left.
+/// Hashes the next pieces that nobody has taken, as many at a time as is best, until none is left.
 fn hash_some(
     file: &File,
     size: Size,
     next: &AtomicU32,
     progress: &Progress,
 ) -> io::Result<Vec<(u32, PieceDigest)>> {
-    let mut buffer = vec![0; PIECE_LEN as usize];
+    let batch = u32::try_from(sha1::batch_len()).unwrap_or(1);
+    let mut buffer = vec![0; batch as usize * PIECE_LEN as usize];
     let mut digests = Vec::new();
     loop {
-        let piece = next.fetch_add(1, Ordering::Relaxed);
-        if piece >= size.pieces() {
+        let first = next.fetch_add(batch, Ordering::Relaxed);
+        if first >= size.pieces() {
             return Ok(digests);
         }
         if progress.cancelled.load(Ordering::Relaxed) {
             return Err(io::Error::other("the client is leaving: share the file when it runs again"));
         }
-        let bytes = &mut buffer[..size.piece_len(piece) as usize];
-        file.read_exact_at(bytes, u64::from(piece) * u64::from(PIECE_LEN))?;
-        digests.push((piece, digest(size, piece, bytes)));
-        progress.bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        let offset = u64::from(first) * u64::from(PIECE_LEN);
+        let len = usize::try_from(size.bytes() - offset).map_or(buffer.len(), |rest| rest.min(buffer.len()));
+        let bytes = &mut buffer[..len];
+        file.read_exact_at(bytes, offset)?;
+        let pieces: Vec<_> = (first..)
+            .zip(bytes.chunks(PIECE_LEN as usize))
+            .map(|(piece, bytes)| (size, piece, bytes))
+            .collect();
+        digests.extend((first..).zip(hash::digests(&pieces)));
+        progress.bytes.fetch_add(len as u64, Ordering::Relaxed);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ::sha1::Digest as _;
+    use engine::id::Sha1;
 
     #[test]
     fn digests_are_those_of_the_usual_tools() {
@@ -137,7 +144,7 @@ mod tests {
             assert_eq!(survey.content.checksum.0, *blake3::hash(&bytes).as_bytes());
             let sha1s: Vec<Sha1> = bytes
                 .chunks(PIECE_LEN as usize)
-                .map(|piece| Sha1(sha1::Sha1::digest(piece).into()))
+                .map(|piece| Sha1(::sha1::Sha1::digest(piece).into()))
                 .collect();
             assert_eq!(survey.hashes.list(), sha1s);
             assert_eq!(survey.content.size.bytes(), len as u64);
