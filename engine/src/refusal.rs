@@ -100,6 +100,11 @@ pub enum Refusal {
     SessionEnded,
     /// Too few trackers are up to agree on a change.
     NoMajority,
+    /// So many later changes of this client were answered that this one's answer is not kept any more, if it was made.
+    Forgotten {
+        /// The number of the latest.
+        latest: u64,
+    },
 }
 
 /// What may be full.
@@ -247,6 +252,9 @@ impl fmt::Display for Refusal {
             R::NoMajority => f.write_str(
                 "too few trackers are up to agree: their operators must start the others. A change that you asked for may still be made; \
                  ask again when they are up",
+            ),
+            R::Forgotten { .. } => f.write_str(
+                "the tracker has answered later requests of this client and does not know this one any more: look whether it was done, and ask again",
             ),
             R::Full(table) => table.fmt(f),
             R::SessionEnded => f.write_str("the session ended before the command did: log in and ask again"),

@@ -247,7 +247,9 @@ impl Peer {
     fn send_requests(&mut self, turn: &mut Turn<'_>) {
         let Session { state: State::Up(up), waiting, .. } = &mut self.session else { return };
         for (seq, waiting) in waiting.iter_mut().filter(|(_, waiting)| !waiting.sent) {
-            if up.unanswered.len() >= REQUESTS_PER_LINK || up.credit == 0 {
+            // The tracker keeps answers for so many numbers, and counts what is further back as done long ago.
+            let is_far = up.unanswered.first().is_some_and(|first| first + REQUESTS_PER_LINK as u64 <= *seq);
+            if is_far || up.credit == 0 {
                 break;
             }
             if !up.restored && !matches!(waiting.purpose, Purpose::Restore) {
@@ -298,6 +300,10 @@ impl Peer {
     fn tracker_answered(&mut self, seq: u64, answer: Result<Answer, Refusal>, turn: &mut Turn<'_>) {
         if let State::Up(up) = &mut self.session.state {
             up.unanswered.remove(&seq);
+        }
+        // The numbers of this client went back, as when an old copy of its folder is restored.
+        if let Err(Refusal::Forgotten { latest }) = answer {
+            self.session.seq = self.session.seq.max(latest.min(u64::MAX / 2) + 1);
         }
         // A number that does not wait was given up here before its answer came.
         let Some(waiting) = self.session.waiting.remove(&seq) else { return };

@@ -1,7 +1,9 @@
 //! Devices as the registry knows them: who ever logged in, and what their last changes were answered.
 //!
 //! A client that did not hear the answer to a change sends it again under the same number; it gets the first answer and the
-//! change is not made twice. A client has at most [`REQUESTS_PER_LINK`] unanswered requests, so as many answers are kept.
+//! change is not made twice. A client asks nothing that is [`REQUESTS_PER_LINK`] numbers or more ahead of what is unanswered, so answers
+//! with so much lower numbers are of no use any more: what comes with such a number is a copy that was long under way, and is not
+//! looked at.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -25,7 +27,20 @@ pub struct Devices {
 struct Device {
     used: u64,
     bound: bool,
+    /// Of the last changes, by their numbers.
     answers: Vec<(u64, Result<(), Refusal>)>,
+}
+
+impl Device {
+    /// The highest number of a change that was answered.
+    fn latest(&self) -> u64 {
+        self.answers.iter().map(|(seq, _)| *seq).max().unwrap_or_default()
+    }
+}
+
+/// Whether a number is so low that its client knows the answer, or does not want it any more.
+const fn is_bygone(seq: u64, latest: u64) -> bool {
+    seq.saturating_add(REQUESTS_PER_LINK as u64) <= latest
 }
 
 impl Devices {
@@ -35,7 +50,10 @@ impl Devices {
 
     pub(super) fn answered(&self, origin: &Origin) -> Option<Result<(), Refusal>> {
         let device = self.by_id.get(&origin.device)?;
-        device.answers.iter().find(|(seq, _)| *seq == origin.seq).map(|(_, answer)| answer.clone())
+        let known =
+            device.answers.iter().find(|(seq, _)| *seq == origin.seq).map(|(_, answer)| answer.clone());
+        let latest = device.latest();
+        known.or_else(|| is_bygone(origin.seq, latest).then_some(Err(Refusal::Forgotten { latest })))
     }
 
     pub(super) fn bind(&mut self, index: u64, device: DeviceId) {
@@ -43,11 +61,10 @@ impl Devices {
     }
 
     pub(super) fn note(&mut self, index: u64, origin: &Origin, answer: Result<(), Refusal>) {
-        let answers = &mut self.touch(index, origin.device).answers;
-        if answers.len() == REQUESTS_PER_LINK {
-            let _oldest = answers.remove(0);
-        }
-        answers.push((origin.seq, answer));
+        let device = self.touch(index, origin.device);
+        device.answers.push((origin.seq, answer));
+        let latest = device.latest();
+        device.answers.retain(|(seq, _)| !is_bygone(*seq, latest));
     }
 
     fn touch(&mut self, index: u64, id: DeviceId) -> &mut Device {
@@ -68,7 +85,9 @@ impl Devices {
         assert_eq!(self.by_id.len(), self.by_use.len(), "each device has one last use");
         assert!(self.by_id.len() <= DEVICES_MAX);
         for (used, id) in &self.by_use {
-            assert_eq!(self.by_id.get(id).map(|device| device.used), Some(*used));
+            let device = self.by_id.get(id);
+            assert_eq!(device.map(|device| device.used), Some(*used));
+            assert!(device.is_some_and(|device| device.answers.len() <= REQUESTS_PER_LINK));
         }
     }
 }

@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 
 use proptest::collection::vec as many;
 use proptest::prelude::*;
+use proptest::sample::Index;
 
 use super::{Command, Lock, Origin, Registry};
 use crate::id::{Blake3, DeviceId, Salt};
@@ -192,10 +193,11 @@ fn compare(registry: &Registry, groups: &BTreeMap<usize, Model>) {
 
 proptest! {
     #[test]
-    fn agrees_with_the_model(steps in many((0..USERS.len(), 0..GROUPS.len(), step()), 0..120)) {
+    fn agrees_with_the_model(steps in many((0..USERS.len(), 0..GROUPS.len(), step(), any::<Index>()), 0..120)) {
         let mut registry = registry_with_users();
         let mut groups = BTreeMap::new();
-        for (seq, (who, group, step)) in (1u64..).zip(steps) {
+        let mut made = Vec::new();
+        for (seq, (who, group, step, old)) in (1u64..).zip(steps) {
             let change = change(&step, group);
             let before = registry.check_change(&user(who), &change);
             let origin = Origin { device: DeviceId([who as u8; 32]), seq };
@@ -207,6 +209,9 @@ proptest! {
             let state = codec::encode(&registry);
             let retry = registry.apply(registry.applied() + 1, &command);
             prop_assert_eq!((retry.answer, retry.effects.len()), (applied.answer, 0), "a retry changes nothing");
+            made.push(command);
+            let late = registry.apply(registry.applied() + 1, old.get(&made));
+            prop_assert_eq!(late.effects.len(), 0, "a copy changes nothing, however late it comes");
             compare(&registry, &groups);
             registry.check();
             prop_assert_eq!(codec::encode(&codec::decode_stored::<Registry>(&state).unwrap()), state);
