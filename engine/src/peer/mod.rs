@@ -94,7 +94,7 @@ pub struct Peer {
     /// Files of which the tracker must hear soon.
     to_announce: Vec<FileId>,
     /// Devices that have shown to be a member's, by group.
-    members: BTreeMap<GroupName, Table<DeviceId, Member>>,
+    members: Table<GroupName, Table<DeviceId, Member>>,
     papers: Papers,
     acquaintances: Acquaintances,
     links: Links,
@@ -143,7 +143,7 @@ impl Peer {
             after_closing: Vec::new(),
             news_at: Time::default(),
             to_announce: Vec::new(),
-            members: BTreeMap::new(),
+            members: Table::default(),
             acquaintances: Acquaintances::default(),
             links: Links::default(),
             dials: BTreeMap::new(),

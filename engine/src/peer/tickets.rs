@@ -7,7 +7,7 @@
 //! the link, and no list we know of revokes it; a higher epoch's list replaces a lower one's, never the other way round.
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 use super::Peer;
@@ -35,11 +35,11 @@ pub(super) struct Papers {
     /// Keys of trackers.
     signers: BTreeSet<DeviceId>,
     /// Our tickets, with the time at which each came.
-    own: BTreeMap<GroupName, (Ticket, Time)>,
+    own: Table<GroupName, (Ticket, Time)>,
     /// Groups of which a ticket is asked for.
     asked: BTreeSet<GroupName>,
     /// The latest list of each group that we have a ticket of.
-    expulsions: BTreeMap<GroupName, Signed<Expulsions>>,
+    expulsions: Table<GroupName, Signed<Expulsions>>,
 }
 
 impl Papers {
@@ -47,9 +47,9 @@ impl Papers {
         Papers {
             clock: Clock::default(),
             signers: signers.iter().take(SIGNERS_MAX).copied().collect(),
-            own: BTreeMap::new(),
+            own: Table::default(),
             asked: BTreeSet::new(),
-            expulsions: BTreeMap::new(),
+            expulsions: Table::default(),
         }
     }
 
