@@ -66,7 +66,8 @@ impl World {
     pub(crate) fn check_may_send(&mut self, from: NodeId, link: LinkId, file: FileId) {
         let Some(connection) = self.links.get(link) else { return };
         let side = connection.side(from);
-        let Some(group) = connection.ends[side].opened.get(&file).cloned() else {
+        let mut opened = connection.ends[side].notes.opened.iter().rev();
+        let Some(group) = opened.find(|(id, _)| *id == file).map(|(_, group)| group.clone()) else {
             self.wrong(&format!("{from:?} sends a piece of a file that it did not open on the link"))
         };
         let (to, life) = (connection.ends[1 - side].node, connection.ends[1 - side].life);
@@ -79,14 +80,14 @@ impl World {
         };
         let Some(registry) = self.registry() else { return };
         let applied = registry.applied();
-        if connection.ends[side].cleared == Some(applied) {
+        if connection.ends[side].notes.cleared == Some(applied) {
             return;
         }
         let member = registry.group(&group).is_ok_and(|group| group.members.contains_key(&user));
         if member {
             self.expelled.remove(&(group, user));
             if let Some(connection) = self.links.get_mut(link) {
-                connection.ends[side].cleared = Some(applied);
+                connection.ends[side].notes.cleared = Some(applied);
             }
             return;
         }

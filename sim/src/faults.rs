@@ -217,13 +217,15 @@ const SECOND: u64 = 1_000_000;
 impl Clock {
     /// What it says at a moment of the world's time.
     pub(crate) fn own(&self, world: Time) -> Time {
-        Time(self.own.0.saturating_add(scale(world.since(self.world).0, self.rate, SECOND)))
+        let passed = world.since(self.world).0;
+        let passed = if self.rate == SECOND { passed } else { scale(passed, self.rate, SECOND) };
+        Time(self.own.0.saturating_add(passed))
     }
 
     /// The first moment of the world's time at which it says so.
     pub(crate) fn world(&self, own: Time) -> Time {
-        let ahead = u128::from(own.since(self.own).0) * u128::from(SECOND);
-        let ahead = u64::try_from(ahead.div_ceil(u128::from(self.rate))).unwrap_or(u64::MAX);
+        let ahead = own.since(self.own).0;
+        let ahead = if self.rate == SECOND { ahead } else { scale_up(ahead, SECOND, self.rate) };
         Time(self.world.0.saturating_add(ahead))
     }
 
@@ -247,6 +249,10 @@ impl Clock {
 
 fn scale(value: u64, by: u64, over: u64) -> u64 {
     u64::try_from(u128::from(value) * u128::from(by) / u128::from(over)).unwrap_or(u64::MAX)
+}
+
+fn scale_up(value: u64, by: u64, over: u64) -> u64 {
+    u64::try_from((u128::from(value) * u128::from(by)).div_ceil(u128::from(over))).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

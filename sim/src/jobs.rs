@@ -91,7 +91,7 @@ impl World {
     fn expected(&mut self, id: NodeId, link: LinkId) -> Option<&mut Table<(FileId, u32), Option<Slot>>> {
         let connection = self.links.get_mut(link)?;
         let side = connection.side(id);
-        Some(&mut connection.ends[side].expected)
+        Some(&mut connection.ends[side].notes.expected)
     }
 
     fn start_job(&mut self, id: NodeId, job: JobId, work: PeerWork) {

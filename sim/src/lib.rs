@@ -15,6 +15,7 @@ mod faults;
 mod hooks;
 mod jobs;
 mod links;
+mod lookahead;
 #[cfg(test)]
 mod maxmin;
 pub mod measure;

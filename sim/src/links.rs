@@ -245,7 +245,7 @@ impl World {
         if end.closed {
             return;
         }
-        match end.expected.remove(&(file, bytes.piece)) {
+        match end.notes.expected.remove(&(file, bytes.piece)) {
             Some(Some(slot)) => {
                 let Kind::Client(client) = &mut self.nodes[node.0].kind else { return };
                 client.slots.insert(slot, bytes);
@@ -467,11 +467,11 @@ const fn is_introduction(message: &PeerMessage) -> bool {
 fn note_opened(end: &mut End, packet: &Packet) {
     match packet {
         Packet::Peer(engine::wire::peer::PeerMessage::Open(open)) => {
-            end.opened.insert(open.file, open.group.clone());
+            end.notes.opened.push((open.file, open.group.clone()));
         }
         Packet::Client(ClientMessage::Request { seq, request }) => {
             if let Request::Login { user, .. } = &**request {
-                end.logins.insert(*seq, user.clone());
+                end.notes.logins.push((*seq, user.clone()));
             }
         }
         _ => {}

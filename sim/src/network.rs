@@ -46,28 +46,34 @@ pub enum Packet {
     Tracker(TrackerMessage),
 }
 
-/// One side of a connection.
+/// One side of a connection: what each message needs, in few bytes, and the rest.
 #[derive(Debug)]
 pub(crate) struct End {
     pub(crate) node: NodeId,
     /// Which life of the node.
     pub(crate) life: u32,
+    /// Messages that have not left for the network, as far as the machine was told.
+    pub(crate) unsent: u32,
+    /// Nothing is delivered to this side before.
+    pub(crate) last_delivery: Time,
     /// No `LinkDown` was given yet.
     pub(crate) up: bool,
     /// This side ended it.
     pub(crate) closed: bool,
     /// Its shell did, for a breach, and its machine has not heard of that.
     pub(crate) unheard: bool,
-    /// Messages that have not left for the network, as far as the machine was told.
-    pub(crate) unsent: u32,
-    /// Nothing is delivered to this side before.
-    pub(crate) last_delivery: Time,
+    pub(crate) notes: Box<Notes>,
+}
+
+/// What is known of one side of a connection, beyond that it stands.
+#[derive(Debug, Default)]
+pub(crate) struct Notes {
     /// Pieces that may arrive, and where they go; nowhere if they were discarded.
     pub(crate) expected: Table<(FileId, u32), Option<Slot>>,
-    /// Files that this side opened, by its own number.
-    pub(crate) opened: Table<FileId, GroupName>,
-    /// Logins that this side asked for.
-    pub(crate) logins: Table<u64, UserName>,
+    /// Files that this side opened, by its own number, with their groups.
+    pub(crate) opened: Vec<(FileId, GroupName)>,
+    /// Logins that this side asked for, by their sequence.
+    pub(crate) logins: Vec<(u64, UserName)>,
     /// How many changes the registry had seen when this side was last found to send to a member only.
     pub(crate) cleared: Option<u64>,
 }
@@ -77,15 +83,12 @@ impl End {
         End {
             node,
             life,
+            unsent: 0,
+            last_delivery: Time::default(),
             up: true,
             closed: false,
             unheard: false,
-            unsent: 0,
-            last_delivery: Time::default(),
-            expected: Table::default(),
-            opened: Table::default(),
-            logins: Table::default(),
-            cleared: None,
+            notes: Box::default(),
         }
     }
 }
@@ -108,12 +111,12 @@ impl Connection {
 
 /// All connections, by number: those that ended leave an empty place.
 #[derive(Debug, Default)]
-pub(crate) struct Connections(Vec<Option<Box<Connection>>>);
+pub(crate) struct Connections(Vec<Option<Connection>>);
 
 impl Connections {
     /// Adds a connection; its number was never used before.
     pub(crate) fn insert(&mut self, connection: Connection) -> LinkId {
-        self.0.push(Some(Box::new(connection)));
+        self.0.push(Some(connection));
         LinkId(self.0.len() as u64 - 1)
     }
 
@@ -123,11 +126,11 @@ impl Connections {
     }
 
     pub(crate) fn get(&self, link: LinkId) -> Option<&Connection> {
-        self.0.get(Self::place(link))?.as_deref()
+        self.0.get(Self::place(link))?.as_ref()
     }
 
     pub(crate) fn get_mut(&mut self, link: LinkId) -> Option<&mut Connection> {
-        self.0.get_mut(Self::place(link))?.as_deref_mut()
+        self.0.get_mut(Self::place(link))?.as_mut()
     }
 
     pub(crate) fn remove(&mut self, link: LinkId) {

@@ -1,20 +1,20 @@
 //! What will happen, in order of time; ties in the order in which they were planned.
 //!
 //! A wheel of two levels (Varghese and Lauck, "Hashed and hierarchical timing wheels", SOSP 1987). Planning costs the same however much is
-//! planned, where a heap of a million events costs twenty comparisons, each a cache miss. The near wheel has buckets of 64 us and
-//! spans one *window* of about a second; each bucket of the distant wheel is one window, and all of them are one *era* of about five hours; what
-//! lies beyond waits in a list. Buckets are linked lists through one slab, so an empty bucket costs four bytes. A bucket is sorted when
+//! planned, where a heap of a million events costs twenty comparisons, each a cache miss. The near wheel has buckets of 256 us and
+//! spans one *window* of about four seconds; each bucket of the distant wheel is one window, and all of them are one *era* of some 19 hours;
+//! what lies beyond waits in a list. Buckets are linked lists through one slab, so an empty bucket costs four bytes. A bucket is sorted when
 //! its time comes.
 
 use engine::time::Time;
 
-/// A bucket spans 2^6 us.
-const BUCKET: u32 = 6;
+/// A bucket spans 2^8 us.
+const BUCKET: u32 = 8;
 /// A wheel has 2^14 buckets.
 const WHEEL: u32 = 14;
-/// A window spans 2^20 us: the near wheel.
+/// A window spans 2^22 us: the near wheel.
 const WINDOW: u32 = BUCKET + WHEEL;
-/// An era spans 2^34 us: the distant wheel.
+/// An era spans 2^36 us: the distant wheel.
 const ERA: u32 = WINDOW + WHEEL;
 
 const BUCKETS: usize = 1 << WHEEL;
@@ -150,6 +150,11 @@ impl<E> Queue<E> {
         let slot = &mut self.slots[due.slot as usize];
         slot.next = std::mem::replace(&mut self.free, due.slot);
         Some((due.at, slot.event.take().expect("what is due is planned")))
+    }
+
+    /// Events of the open bucket that come next, in order.
+    pub(crate) fn upcoming(&self) -> impl Iterator<Item = &E> {
+        self.due.iter().rev().filter_map(|due| self.slots[due.slot as usize].event.as_ref())
     }
 
     /// Turns on to the next bucket, window or era that holds something; none if it begins after `until`.

@@ -97,6 +97,8 @@ pub struct World {
     pub(crate) sabotage: Option<crate::checks::Sabotage>,
     /// Things that happened.
     pub(crate) events: u64,
+    /// How many of those that come next were looked at.
+    pub(crate) looked_at: usize,
 }
 
 /// The node that every world has first.
@@ -132,6 +134,7 @@ impl World {
             #[cfg(test)]
             sabotage: None,
             events: 0,
+            looked_at: 0,
         };
         let access = Access { up: 1 << 30, down: 1 << 30, ..Access::default() };
         let tracker = TrackerNode { machine: None, store: Stored::default(), disk_full: false };
@@ -263,6 +266,7 @@ impl World {
         assert!(at >= self.now, "time does not run backwards");
         self.now = at;
         self.events += 1;
+        self.look_ahead();
         self.note(&event);
         self.narrate_event(&event);
         match event {
@@ -378,7 +382,9 @@ impl World {
                 }
                 let Some(connection) = self.links.get_mut(link) else { return };
                 let end = &mut connection.ends[0];
-                let (node, user) = (end.node, end.logins.remove(seq));
+                let (node, logins) = (end.node, &mut end.notes.logins);
+                let login = logins.iter().position(|(asked, _)| asked == seq);
+                let user = login.map(|at| logins.swap_remove(at).1);
                 match &mut self.nodes[node.0].kind {
                     Kind::Client(client) => client.user = user,
                     Kind::Puppet(puppet) => puppet.user = user,

@@ -24,7 +24,7 @@ use crate::wire::tracker::{Answer, PeerInfo};
 pub(super) struct Acquaintances {
     files: BTreeMap<Key, Content>,
     /// Where members of a group listen: the last that were named, as many as a download seeks neighbours.
-    devices: BTreeMap<GroupName, Table<DeviceId, SocketAddr>>,
+    devices: Table<GroupName, Table<DeviceId, SocketAddr>>,
 }
 
 impl Acquaintances {
@@ -60,7 +60,7 @@ impl Acquaintances {
         if peers.is_empty() {
             return;
         }
-        let known = self.devices.entry(group.clone()).or_default();
+        let known = self.devices.or_default(group.clone());
         if known.len() + peers.len() > wanted {
             known.clear();
         }

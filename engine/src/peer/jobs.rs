@@ -69,9 +69,12 @@ impl Jobs {
         }
         let id = JobId(self.next);
         self.next = self.next.wrapping_add(1);
+        if self.table.len() - self.waiting.len() < JOBS_MAX {
+            turn.act(Action::Start { job: id, work });
+        } else {
+            self.waiting.push_back((id, work));
+        }
         self.table.insert(id, job);
-        self.waiting.push_back((id, work));
-        self.start_waiting(turn);
         id
     }
 

@@ -22,12 +22,12 @@ pub(super) struct Link {
     /// Messages that may still be sent before the shell refunds some.
     pub(super) credit: u32,
     pub(super) heard: Time,
-    /// The remote's numbers for files, and ours; none for a file that this side closed or declined.
-    pub(super) files: Table<FileId, Option<FileId>>,
+    /// The remote's numbers for files, in order, and ours; none for a file that this side closed or declined.
+    files: Vec<(FileId, Option<FileId>)>,
     /// Files to be opened when both sides have shown that they are members.
     pub(super) waiting: Vec<(GroupName, FileId)>,
     /// Groups of which our ticket was shown; whether the remote has seen that it is good.
-    pub(super) shown: Table<GroupName, bool>,
+    pub(super) shown: Vec<(GroupName, bool)>,
     /// What it has shown and is being verified.
     pub(super) verifying: usize,
     /// Files that we opened and closed before the remote answered the opening.
@@ -56,9 +56,9 @@ impl Link {
             dialled,
             credit: LINK_CREDIT,
             heard: now,
-            files: Table::default(),
+            files: Vec::new(),
             waiting: Vec::new(),
-            shown: Table::default(),
+            shown: Vec::new(),
             verifying: 0,
             unanswered: Vec::new(),
             piece_time: Smooth::default(),
@@ -69,6 +69,44 @@ impl Link {
             queue: 0,
             idle_since: None,
         }
+    }
+
+    /// Our number for a file that the remote opened.
+    pub(super) fn file(&self, theirs: FileId) -> Option<Option<FileId>> {
+        self.find(theirs).ok().map(|at| self.files[at].1)
+    }
+
+    /// Files that the remote opened, those that this side closed or declined among them.
+    pub(super) const fn files_open(&self) -> usize {
+        self.files.len()
+    }
+
+    /// From now on this is what a number of the remote's stands for.
+    pub(super) fn set_file(&mut self, theirs: FileId, ours: Option<FileId>) {
+        match self.find(theirs) {
+            Ok(at) => self.files[at].1 = ours,
+            Err(at) => {
+                if self.files.len() == self.files.capacity() {
+                    // Most links have one.
+                    self.files.reserve_exact(self.files.len() / 4 + 1);
+                }
+                self.files.insert(at, (theirs, ours));
+            }
+        }
+    }
+
+    /// The remote's number stands for nothing any more.
+    pub(super) fn forget_file(&mut self, theirs: FileId) -> Option<FileId> {
+        self.find(theirs).ok().and_then(|at| self.files.remove(at).1)
+    }
+
+    fn find(&self, theirs: FileId) -> Result<usize, usize> {
+        self.files.binary_search_by_key(&theirs, |(id, _)| *id)
+    }
+
+    /// Whether our ticket of a group was shown, and if so, whether the remote has seen that it is good.
+    pub(super) fn has_seen(&self, group: &GroupName) -> Option<bool> {
+        self.shown.iter().find(|(other, _)| other == group).map(|(_, seen)| *seen)
     }
 
     /// How long the remote will take until one more piece from it is here: its queue and what it owes us, times its smoothed time for a

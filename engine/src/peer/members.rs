@@ -33,7 +33,7 @@ impl Peer {
                 .values_mut()
                 .for_each(|devices| devices.retain(|device, _| linked.contains_key(device)));
         }
-        self.members.entry(group.clone()).or_default().insert(device, member);
+        self.members.or_default(group.clone()).insert(device, member);
     }
 
     /// Somebody is no longer a member of a group: nothing more of it goes to their devices.

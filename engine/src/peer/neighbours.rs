@@ -221,10 +221,10 @@ impl Peer {
     /// A peer says that it takes part in a file.
     pub(super) fn opened(&mut self, link: LinkId, open: &Open, turn: &mut Turn<'_>) {
         let Some(there) = self.links.get_mut(link) else { return };
-        if let Some(Some(_)) = there.files.get(&open.file) {
+        if let Some(Some(_)) = there.file(open.file) {
             return self.violation(link, Violation::FileOpenedTwice, turn);
         }
-        if there.files.len() >= FILES_PER_LINK {
+        if there.files_open() >= FILES_PER_LINK {
             return self.violation(link, Violation::TooManyFiles, turn);
         }
         let device = there.device;
@@ -232,7 +232,7 @@ impl Peer {
         if let Some(at) = there.unanswered.iter().position(|(_, closed)| *closed == key) {
             // It answers an opening of ours that we have closed since; the remote will learn, if it has not.
             there.unanswered.swap_remove(at);
-            there.files.insert(open.file, None);
+            there.set_file(open.file, None);
             return;
         }
         let ours = self.files.find(&key);
@@ -249,7 +249,7 @@ impl Peer {
 
     fn decline(&mut self, link: LinkId, theirs: FileId, turn: &mut Turn<'_>) {
         if let Some(there) = self.links.get_mut(link) {
-            there.files.insert(theirs, None);
+            there.set_file(theirs, None);
         }
         self.send(link, PeerMessage::Decline { file: theirs }, turn);
     }
@@ -309,7 +309,7 @@ impl Peer {
         file.neighbours.insert(link, Neighbour::new(open.file, have, seeds, useful));
         if let Some(there) = self.links.get_mut(link) {
             file.candidates.remove(&there.device);
-            there.files.insert(open.file, Some(id));
+            there.set_file(open.file, Some(id));
             there.idle_since = None;
         }
         if knocked.is_none() {
@@ -431,7 +431,7 @@ impl Peer {
         self.part(link, id, turn);
         let Some(there) = self.links.get_mut(link) else { return };
         if let Some(theirs) = theirs {
-            there.files.insert(theirs, None);
+            there.set_file(theirs, None);
         }
         if let Some(key) = knocked {
             if there.unanswered.len() >= VOUCHES_PER_LINK {

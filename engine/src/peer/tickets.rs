@@ -7,7 +7,7 @@
 //! the link, and no list we know of revokes it; a higher epoch's list replaces a lower one's, never the other way round.
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 use super::Peer;
@@ -35,11 +35,11 @@ pub(super) struct Papers {
     /// Keys of trackers.
     signers: BTreeSet<DeviceId>,
     /// Our tickets, with the time at which each came.
-    own: BTreeMap<GroupName, (Ticket, Time)>,
+    own: Table<GroupName, (Ticket, Time)>,
     /// Groups of which a ticket is asked for.
     asked: BTreeSet<GroupName>,
     /// The latest list of each group that we have a ticket of.
-    expulsions: BTreeMap<GroupName, Signed<Expulsions>>,
+    expulsions: Table<GroupName, Signed<Expulsions>>,
 }
 
 impl Papers {
@@ -47,9 +47,9 @@ impl Papers {
         Papers {
             clock: Clock::default(),
             signers: signers.iter().take(SIGNERS_MAX).copied().collect(),
-            own: BTreeMap::new(),
+            own: Table::default(),
             asked: BTreeSet::new(),
-            expulsions: BTreeMap::new(),
+            expulsions: Table::default(),
         }
     }
 
@@ -133,7 +133,7 @@ impl Peer {
                     .table
                     .iter()
                     .filter(|(_, there)| {
-                        there.shown.contains_key(group)
+                        there.has_seen(group).is_some()
                             || there.waiting.iter().any(|(other, _)| other == group)
                             || self.member(group, &there.device).is_some()
                     })
@@ -154,8 +154,8 @@ impl Peer {
         let Some((ticket, _)) = self.papers.own.get(group) else { return };
         let ticket = Box::new(ticket.clone());
         if let Some(there) = self.links.get_mut(link) {
-            if !there.shown.contains_key(group) {
-                there.shown.insert(group.clone(), false);
+            if there.has_seen(group).is_none() {
+                there.shown.push((group.clone(), false));
             }
             self.send(link, PeerMessage::Show(ticket), turn);
         }
@@ -163,7 +163,7 @@ impl Peer {
 
     /// Whether both sides have shown each other that they are members.
     pub(super) fn have_met(&self, link: LinkId, group: &GroupName, device: &DeviceId) -> bool {
-        let seen = self.links.get(link).and_then(|there| there.shown.get(group).copied());
+        let seen = self.links.get(link).and_then(|there| there.has_seen(group));
         seen == Some(true) && self.member(group, device).is_some()
     }
 
@@ -175,7 +175,7 @@ impl Peer {
         }
         there.waiting.push((group.clone(), id));
         there.idle_since = None;
-        if there.shown.contains_key(&group) {
+        if there.has_seen(&group).is_some() {
             return;
         }
         if self.papers.own.contains_key(&group) {
@@ -263,7 +263,7 @@ impl Peer {
         if !self.papers.own.contains_key(&group) {
             // Shown when it comes.
             self.seek_ticket(group.clone(), turn);
-        } else if self.links.get(link).is_some_and(|there| !there.shown.contains_key(&group)) {
+        } else if self.links.get(link).is_some_and(|there| there.has_seen(&group).is_none()) {
             self.show(link, &group, turn);
         }
         self.hand_on(link, &group, epoch, turn);
@@ -272,7 +272,8 @@ impl Peer {
 
     /// A peer has seen that we are a member.
     pub(super) fn ticket_seen(&mut self, link: LinkId, group: &GroupName, turn: &mut Turn<'_>) {
-        let Some(seen) = self.links.get_mut(link).and_then(|there| there.shown.get_mut(group)) else {
+        let shown = self.links.get_mut(link).map_or(&mut [][..], |there| &mut there.shown);
+        let Some((_, seen)) = shown.iter_mut().find(|(other, _)| other == group) else {
             return self.violation(link, Violation::UnaskedAnswer, turn);
         };
         *seen = true;
