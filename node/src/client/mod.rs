@@ -26,6 +26,7 @@ use engine::refusal::Refusal;
 use engine::seed::Seed;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use crate::apart::apart;
 use crate::channel::{Endpoint, Listener};
 use crate::data_dir::DataDir;
 use crate::identity::{DEVICE_FILE, Identity};
@@ -95,7 +96,7 @@ impl Client {
     /// # Errors
     /// Why it cannot start: another process uses the folder or the address, or the store is damaged.
     pub async fn start(options: Options) -> Result<Client, StartError> {
-        smol::unblock(move || start(&options)).await
+        apart(move || start(&options)).await.map_err(no_thread)?
     }
 
     /// The address that is listened on.
@@ -179,6 +180,11 @@ fn raise_file_limit() {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
+fn no_thread(error: std::io::Error) -> StartError {
+    StartError(format!("the system gives no thread ({error}); end some processes"))
+}
+
 fn start(options: &Options) -> Result<Client, StartError> {
     raise_file_limit();
     let dir = DataDir::open(&options.data_dir).map_err(|error| StartError(error.to_string()))?;
@@ -214,9 +220,6 @@ fn start(options: &Options) -> Result<Client, StartError> {
     bulk.throttles.up.set(options.upload_limit);
     bulk.throttles.down.set(options.download_limit);
     let throttles = Arc::clone(&bulk.throttles);
-    let no_thread = |error: std::io::Error| {
-        StartError(format!("the system gives no thread ({error}); end some processes"))
-    };
     let surveyed = Arc::new(Progress::default());
     let jobs = Jobs::start(
         Arc::clone(&bulk.slots),

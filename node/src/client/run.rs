@@ -24,6 +24,7 @@ use engine::wire::tracker::TrackerMessage;
 use futures_lite::future;
 
 use super::jobs::{Jobs, Task};
+use crate::apart::apart;
 use crate::channel::{Channel, ChannelError, Endpoint};
 use crate::identity::wall_clock;
 use crate::known_trackers::KnownTrackers;
@@ -70,7 +71,7 @@ async fn dial_tracker(
 ) -> Result<Dialled, ChannelError> {
     let channel = endpoint.connect(to, Role::Tracker, known.expected(to)).await?;
     let device = channel.remote;
-    let is_first = smol::unblock(move || known.remember(to, device)).await?;
+    let is_first = apart(move || known.remember(to, device)).await??;
     Ok(Dialled { channel, is_first })
 }
 

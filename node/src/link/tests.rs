@@ -225,6 +225,7 @@ fn half_a_frame_for_ever_ends_the_link() {
         for _ in 0..100 {
             end.watchdog.tick();
         }
+        assert!(end.watchdog.falls_asleep(), "nothing is under way");
         put(&mut hand, &frame[..frame::HEAD_LEN]).await;
         let began = async {
             while !end.link.shared.limits.frame.is_under_way() {
@@ -236,6 +237,7 @@ fn half_a_frame_for_ever_ends_the_link() {
             panic!("nobody looks at how long the frame takes");
         })
         .await;
+        assert!(!end.watchdog.falls_asleep(), "a frame is");
         for _ in 0..limits::FRAME.secs_rounded_up() {
             end.watchdog.tick();
         }

@@ -1,12 +1,13 @@
 //! One clock for all links of a process: it ends those that take too long.
 //!
 //! A link only notes the tick at which something began; looking once a second is exact enough for limits of many seconds and
-//! costs no timer per frame.
+//! costs no timer per frame. While nothing is under way on any link, the clock stands still, and an idle process sleeps.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
+use async_channel::{Receiver, Sender};
 use async_io::Timer;
 use engine::limits;
 
@@ -29,20 +30,27 @@ const CLOSE_TICKS: u64 = 5;
 pub struct Watchdog {
     ticks: AtomicU64,
     links: Mutex<Vec<Weak<Shared>>>,
+    /// Whether the clock ticks.
+    is_awake: AtomicBool,
+    /// Wakes the clock.
+    alarm: Sender<()>,
 }
 
 impl Watchdog {
     /// A clock that ticks as long as somebody holds it.
     #[must_use]
     pub fn start() -> Arc<Watchdog> {
-        let watchdog = Watchdog::stopped();
+        let (watchdog, alarm) = Watchdog::new();
         let weak = Arc::downgrade(&watchdog);
         smol::spawn(async move {
-            loop {
-                Timer::after(Duration::from_secs(TICK_SECS)).await;
-                match weak.upgrade() {
-                    Some(watchdog) => watchdog.tick(),
-                    None => return,
+            while alarm.recv().await.is_ok() {
+                loop {
+                    Timer::after(Duration::from_secs(TICK_SECS)).await;
+                    match weak.upgrade() {
+                        Some(watchdog) if watchdog.falls_asleep() => break,
+                        Some(watchdog) => watchdog.tick(),
+                        None => return,
+                    }
                 }
             }
         })
@@ -50,9 +58,48 @@ impl Watchdog {
         watchdog
     }
 
-    /// A clock that ticks only by hand. Ticks count from 1: 0 means "never".
+    /// A clock that stands still until the alarm comes. Ticks count from 1: 0 means "never".
+    fn new() -> (Arc<Watchdog>, Receiver<()>) {
+        let (alarm, comes) = async_channel::bounded(1);
+        let watchdog = Watchdog {
+            ticks: AtomicU64::new(1),
+            links: Mutex::default(),
+            is_awake: AtomicBool::new(false),
+            alarm,
+        };
+        (Arc::new(watchdog), comes)
+    }
+
+    /// A clock that ticks only by hand.
+    #[cfg(test)]
     pub(super) fn stopped() -> Arc<Watchdog> {
-        Arc::new(Watchdog { ticks: AtomicU64::new(1), links: Mutex::default() })
+        Watchdog::new().0
+    }
+
+    /// Something begins that must not take too long.
+    fn wake(&self) {
+        if !self.is_awake.load(Ordering::SeqCst) && !self.is_awake.swap(true, Ordering::SeqCst) {
+            // It fails only when an alarm is there already, or the process ends.
+            let _there = self.alarm.try_send(());
+        }
+    }
+
+    /// Falls asleep if nothing is under way. What begins in this moment is seen here, or sees that the clock sleeps and wakes it.
+    pub(super) fn falls_asleep(&self) -> bool {
+        if self.anything_under_way() {
+            return false;
+        }
+        self.is_awake.store(false, Ordering::SeqCst);
+        if self.anything_under_way() {
+            self.wake();
+        }
+        true
+    }
+
+    fn anything_under_way(&self) -> bool {
+        let mut links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
+        links.retain(|link| link.strong_count() > 0);
+        links.iter().filter_map(Weak::upgrade).any(|link| link.limits.anything_under_way())
     }
 
     pub(super) fn watch(&self, link: &Arc<Shared>) {
@@ -86,7 +133,8 @@ impl Since {
 
     /// It begins, or begins anew.
     pub(super) fn begin(&self) {
-        self.tick.store(self.watchdog.ticks.load(Ordering::Relaxed), Ordering::Relaxed);
+        self.tick.store(self.watchdog.ticks.load(Ordering::Relaxed), Ordering::SeqCst);
+        self.watchdog.wake();
     }
 
     /// It begins, unless it is under way.
@@ -102,9 +150,8 @@ impl Since {
     }
 
     /// Whether it began and did not end.
-    #[cfg(test)]
     pub(super) fn is_under_way(&self) -> bool {
-        self.tick.load(Ordering::Relaxed) != 0
+        self.tick.load(Ordering::SeqCst) != 0
     }
 
     fn longer_than(&self, ticks: u64, now: u64) -> bool {
@@ -129,6 +176,10 @@ impl Limits {
         Limits { frame: Since::new(watchdog), write: Since::new(watchdog), close: Since::new(watchdog) }
     }
 
+    fn anything_under_way(&self) -> bool {
+        [&self.frame, &self.write, &self.close].iter().any(|since| since.is_under_way())
+    }
+
     /// What takes too long, if something does.
     pub(super) fn broken(&self, now: u64) -> Option<TooLong> {
         if self.frame.longer_than(FRAME_TICKS, now) {
@@ -143,10 +194,35 @@ impl Limits {
     }
 }
 
+impl Drop for Limits {
+    /// So that the clock clears away what is left of the link.
+    fn drop(&mut self) {
+        self.frame.watchdog.wake();
+    }
+}
+
 /// What takes too long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum TooLong {
     Frame,
     Write,
     Close,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_begins_wakes_the_clock_once() {
+        let (watchdog, alarm) = Watchdog::new();
+        let limits = Limits::new(&watchdog);
+        limits.frame.begin();
+        limits.write.begin();
+        assert!(alarm.try_recv().is_ok());
+        assert!(alarm.try_recv().is_err(), "it is awake");
+        assert!(watchdog.falls_asleep(), "no link is watched");
+        limits.frame.begin();
+        assert!(alarm.try_recv().is_ok(), "it sleeps no more");
+    }
 }

@@ -41,7 +41,7 @@ use super::store::Store;
 use crate::identity;
 use crate::link::buffers::{Buffer, Pool, Slots};
 use crate::link::{Piece, PieceSender};
-use disk::{check_unchanged, open_unchanged, path, read_error};
+use disk::{EndOnPanic, check_unchanged, open_unchanged, path, read_error};
 use hash::Arrived;
 use part::{Part, Plan};
 pub(super) use survey::Progress;
@@ -52,6 +52,9 @@ const THREADS: std::ops::RangeInclusive<usize> = 2..=4;
 /// Argon2id with 64 MiB, three passes, one lane: about 0.1 s.
 const KEY_MEMORY_KIB: u32 = 64 * 1024;
 const KEY_PASSES: u32 = 3;
+
+/// Partial files that wait to be flushed: others ask again with their next piece.
+const FLUSHES_MAX: usize = 16;
 
 /// How long the threads may take to end.
 const CLOSE_MAX: Duration = Duration::from_secs(5);
@@ -85,6 +88,8 @@ struct Shared {
     files: Mutex<HashMap<FileId, Open>>,
     lanes: Mutex<HashMap<Lane, VecDeque<Task>>>,
     queue: Sender<Task>,
+    /// Partial files of which something should be brought to the disk.
+    flushes: Sender<Arc<Part>>,
     surveyed: Arc<Progress>,
     events: Sender<Event>,
 }
@@ -137,6 +142,7 @@ impl Jobs {
         let (queue, tasks) = async_channel::bounded(JOBS_MAX);
         let (surveys, survey_tasks) = async_channel::bounded(JOBS_MAX);
         let (hashes, arriving) = async_channel::bounded(JOBS_MAX);
+        let (flushes, flushing) = async_channel::bounded(FLUSHES_MAX);
         let shared = Arc::new(Shared {
             slots,
             pool: Pool::default(),
@@ -145,6 +151,7 @@ impl Jobs {
             files: Mutex::default(),
             lanes: Mutex::default(),
             queue: queue.clone(),
+            flushes,
             surveyed,
             events,
         });
@@ -168,6 +175,13 @@ impl Jobs {
             spawn(format!("hash{number}"), Box::new(move |shared| shared.hash(&arriving)))?;
         }
         spawn("survey".to_owned(), Box::new(move |shared| shared.serve(&survey_tasks)))?;
+        let flush = move |_: &Shared| {
+            let _unanswered = EndOnPanic;
+            while let Ok(part) = flushing.recv_blocking() {
+                part.flush();
+            }
+        };
+        spawn("flush".to_owned(), Box::new(flush))?;
         Ok(Jobs { queue, surveys, hashes, shared, alive })
     }
 
@@ -203,6 +217,7 @@ impl Jobs {
         queue.close();
         surveys.close();
         hashes.close();
+        shared.flushes.close();
         drop(shared);
         let late = async {
             Timer::after(CLOSE_MAX).await;
@@ -219,7 +234,7 @@ impl Jobs {
 impl Shared {
     /// Does jobs until the queue is closed.
     fn serve(&self, tasks: &Receiver<Task>) {
-        let _unanswered = disk::EndOnPanic;
+        let _unanswered = EndOnPanic;
         while let Ok(task) = tasks.recv_blocking() {
             let (job, lane) = (task.job, lane(&task.work));
             if let Some(outcome) = self.work(task) {
@@ -281,8 +296,8 @@ impl Shared {
             Work::Write { slot, extent, cv } => self.on_part(extent.file, |part| {
                 self.slots.with(slot, |bytes| part.write(extent, &bytes[..extent.len as usize], cv))?;
                 if part.wants_flush() {
-                    let part = Arc::clone(part);
-                    smol::unblock(move || part.flush()).detach();
+                    // When others wait for that already, the next piece asks again.
+                    let _waiting = self.flushes.try_send(Arc::clone(part));
                 }
                 Ok(())
             }),

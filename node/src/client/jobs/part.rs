@@ -48,8 +48,6 @@ pub(super) struct Part {
     tainted: AtomicBool,
     /// Bytes written since the last flush began.
     unflushed: AtomicU64,
-    /// Held by whoever flushes.
-    flushing: Mutex<()>,
 }
 
 /// What is to be downloaded where.
@@ -134,7 +132,6 @@ impl Part {
             journal: Mutex::new(journal),
             tainted: AtomicBool::new(false),
             unflushed: AtomicU64::new(0),
-            flushing: Mutex::default(),
         }
     }
 
@@ -157,15 +154,13 @@ impl Part {
         self.unflushed.load(Ordering::Relaxed) >= FLUSH_LEN
     }
 
-    /// Brings to the disk what was written, unless somebody else is at it, or it is little. This is for a thread beside those that write:
-    /// the journal does not hear of it.
+    /// Brings to the disk what was written, unless that happened meanwhile. This is for a thread beside those that write; the journal does
+    /// not hear of it.
     pub(super) fn flush(&self) {
-        let Ok(_only) = self.flushing.try_lock() else { return };
-        while self.wants_flush() {
+        if self.wants_flush() {
             self.unflushed.store(0, Ordering::Relaxed);
             if self.taint_by(synced(self.file.sync_data(), &self.names.place)).is_err() {
-                // The next write fails and says so.
-                return;
+                tracing::warn!(place = %self.names.place.display(), "the disk was full when a download was flushed");
             }
         }
     }
