@@ -19,6 +19,10 @@ use crate::sha1;
 /// Pieces in memory at once, over all threads that hash one file: 32 x 512 KiB = 16 MiB.
 const PIECES_AT_ONCE: usize = 32;
 
+/// Bytes that are allocated for them: more than the C library's allocator keeps for later (32 MiB), so that they go back to the system at
+/// once. What is not touched takes no memory.
+const BUFFER_LEN: usize = 33 * 1024 * 1024;
+
 /// Threads that hash one file.
 const THREADS_MAX: usize = 8;
 
@@ -75,17 +79,19 @@ fn hash_all(file: &File, size: Size, progress: &Progress) -> io::Result<Vec<Piec
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let batch = sha1::batch_len();
     let threads = cores.min(THREADS_MAX).min(PIECES_AT_ONCE / batch).min(size.pieces() as usize);
+    let mut buffer = vec![0; BUFFER_LEN];
     let parts: Vec<io::Result<_>> = thread::scope(|scope| {
-        let worker = || {
+        let worker = |buffer: &mut [u8]| {
             let _unanswered = EndOnPanic;
-            let part = hash_some(file, size, &next, progress);
+            let part = hash_some(file, size, &next, progress, buffer);
             if part.is_err() {
                 // The others need not go on.
                 next.store(size.pieces(), Ordering::Relaxed);
             }
             part
         };
-        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(worker)).collect();
+        let buffers = buffer.chunks_mut(batch * PIECE_LEN as usize).take(threads);
+        let workers: Vec<_> = buffers.map(|buffer| scope.spawn(move || worker(buffer))).collect();
         workers.into_iter().map(|worker| worker.join().expect("a panic has ended the process")).collect()
     });
     let mut digests = Vec::with_capacity(size.pieces() as usize);
@@ -96,15 +102,15 @@ fn hash_all(file: &File, size: Size, progress: &Progress) -> io::Result<Vec<Piec
     Ok(digests.into_iter().map(|(_, digest)| digest).collect())
 }
 
-/// Hashes the next pieces that nobody has taken, as many at a time as is best, until none is left.
+/// Hashes the next pieces that nobody has taken, as many at a time as the buffer holds, until none is left.
 fn hash_some(
     file: &File,
     size: Size,
     next: &AtomicU32,
     progress: &Progress,
+    buffer: &mut [u8],
 ) -> io::Result<Vec<(u32, PieceDigest)>> {
-    let batch = u32::try_from(sha1::batch_len()).unwrap_or(1);
-    let mut buffer = vec![0; batch as usize * PIECE_LEN as usize];
+    let batch = u32::try_from(buffer.len()).map_or(1, |len| len / PIECE_LEN);
     let mut digests = Vec::new();
     loop {
         let first = next.fetch_add(batch, Ordering::Relaxed);
@@ -137,7 +143,14 @@ mod tests {
     fn digests_are_those_of_the_usual_tools() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
-        for len in [0, 1, PIECE_LEN as usize - 1, PIECE_LEN as usize, 3 * PIECE_LEN as usize + 5] {
+        for len in [
+            0,
+            1,
+            PIECE_LEN as usize - 1,
+            PIECE_LEN as usize,
+            3 * PIECE_LEN as usize + 5,
+            35 * PIECE_LEN as usize + 5,
+        ] {
             let bytes: Vec<u8> = (0..len).map(|at| u8::try_from(at % 251).unwrap()).collect();
             std::fs::write(&path, &bytes).unwrap();
             let survey = survey(&path, &Progress::default()).unwrap();
