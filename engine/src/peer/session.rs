@@ -277,7 +277,10 @@ impl Peer {
     pub(super) fn from_tracker(&mut self, message: TrackerMessage, turn: &mut Turn<'_>) {
         if let State::Up(up) = &mut self.session.state {
             up.heard = turn.now;
-            self.session.failures = 0;
+            // One that does not let this client in is no better than one that does not answer.
+            if up.restored {
+                self.session.failures = 0;
+            }
         }
         match message {
             TrackerMessage::Answer { seq, answer } => {
@@ -316,6 +319,7 @@ impl Peer {
             Ok(Answer::LoggedIn { inbox }) => {
                 let State::Up(up) = &mut self.session.state else { return };
                 up.restored = true;
+                self.session.failures = 0;
                 turn.tell(News::TrackerFound(up.address));
                 for notice in inbox.into_vec() {
                     turn.tell(News::Notice(notice));

@@ -59,6 +59,8 @@ struct Colleague {
     /// What it said of itself last, on a link that still stands, and with which key.
     said: Option<(LinkId, DeviceId, Hello)>,
     heard: Option<Time>,
+    /// Whether it said something of its clients that was not taken in, since its key was not known.
+    missed: bool,
     /// A snapshot on its way there.
     parcel: Option<Parcel>,
     /// A snapshot on its way here.
@@ -124,6 +126,7 @@ impl Colleague {
             out: Out::Down { until: Time::default() },
             said: None,
             heard: None,
+            missed: false,
             parcel: None,
             arriving: None,
             dirty: BTreeSet::new(),
@@ -133,6 +136,13 @@ impl Colleague {
     /// What it said of itself, if it is the one that it must be.
     fn hello(&self) -> Option<&Hello> {
         self.said.as_ref().filter(|(_, device, _)| Some(*device) == self.key).map(|(_, _, hello)| hello)
+    }
+
+    /// From now on it must have this key. Gives the link on which it said something that was missed before.
+    fn know(&mut self, key: DeviceId) -> Option<LinkId> {
+        self.key = Some(key);
+        let (link, ..) = self.said.as_ref().filter(|(_, device, _)| *device == key && self.missed)?;
+        Some(*link)
     }
 
     fn speak(&mut self, message: ClientMessage, outbox: &mut Outbox) -> bool {
@@ -221,13 +231,11 @@ impl Cluster {
         self.colleagues.iter().all(|other| other.heard.is_none_or(|heard| now.since(heard) >= SILENCE))
     }
 
-    /// From now on the members' keys count.
-    pub(super) fn trust(&mut self, members: &Members) {
-        for colleague in &mut self.colleagues {
-            if let Some((_, member)) = members.number(colleague.number) {
-                colleague.key = Some(member.device);
-            }
-        }
+    /// From now on the members' keys count. Gives links on which something was missed: it is said again on the next.
+    #[must_use]
+    pub(super) fn trust(&mut self, members: &Members) -> Vec<LinkId> {
+        let known = |colleague: &mut Colleague| colleague.know(members.number(colleague.number)?.1.device);
+        self.colleagues.iter_mut().filter_map(known).collect()
     }
 
     /// Notes that the others must be told of a client, or of what it has of a file.
@@ -242,6 +250,7 @@ impl Tracker {
     /// Dials, says hello and gives up on links, as it is due.
     pub(super) fn look_after_links(&mut self, now: Time, outbox: &mut Outbox) {
         outbox.append(&mut self.spoken);
+        let has_begun = self.replica.has_begun();
         for index in 0..self.cluster.colleagues.len() {
             let colleague = &mut self.cluster.colleagues[index];
             match &mut colleague.out {
@@ -254,6 +263,8 @@ impl Tracker {
                 // The shell answers every dial; were an answer lost, this tracker would never be reached again.
                 Out::Dialling { since } => assert!(now.since(*since) < HANDSHAKE * 100, "a dial is answered"),
                 Out::Down { .. } => {}
+                // Nothing is asked yet, so silence says nothing.
+                Out::Up(up) if !has_begun => up.heard = now,
                 Out::Up(up) if now.since(up.heard) >= SILENCE => {
                     let link = up.link;
                     outbox.push(Action::Close { link, violation: None });
@@ -310,12 +321,21 @@ impl Tracker {
         let index = index.expect("only trackers of the list are dialled");
         let colleague = &mut self.cluster.colleagues[index];
         // A member's key counts more than what answers at its address.
-        colleague.key = members.or(Some(device));
+        let missed = colleague.know(members.unwrap_or(device));
         let hello_due = now + HELLO;
         colleague.out = Out::Up(Up { link, greeted: false, credit: LINK_CREDIT, heard: now, hello_due });
         colleague.dirty = self.sessions.logged_in().into_iter().map(|client| (client, None)).collect();
         colleague.dirty.extend(self.swarms.local_parts().map(|(client, key)| (client, Some(key.clone()))));
         self.say_hello(index, outbox);
+        self.hang_up(missed, outbox);
+    }
+
+    /// Ends links to which the other end is to come back, and to say everything again.
+    pub(super) fn hang_up(&mut self, links: impl IntoIterator<Item = LinkId>, outbox: &mut Outbox) {
+        for link in links {
+            self.drop_link(link);
+            outbox.push(Action::Close { link, violation: None });
+        }
     }
 
     pub(super) fn colleague_unreached(&mut self, now: Time, number: u16) {
@@ -358,6 +378,7 @@ impl Tracker {
         let of_link = others.find(|other| other.said.as_ref().is_some_and(|(on, ..)| *on == link));
         if let Some(colleague) = of_link {
             colleague.said = None;
+            colleague.missed = false;
             colleague.arriving = None;
             let number = colleague.number;
             self.guests_left(number);
@@ -440,9 +461,14 @@ impl Tracker {
             other.key == Some(device) && other.said.as_ref().is_some_and(|(on, ..)| *on == link)
         });
         let Some(speaker) = speaker else {
-            // It may be the right one, whose key is not known here yet: it will say all of it again.
             if !greeted {
-                self.violation(link, Violation::WrongRole, outbox);
+                return self.violation(link, Violation::WrongRole, outbox);
+            }
+            // It may be the right one, whose key is not known here yet. It says all of it again by itself, but for what it tells of its clients.
+            let mut others = self.cluster.colleagues.iter_mut();
+            let of_link = others.find(|other| other.said.as_ref().is_some_and(|(on, ..)| *on == link));
+            if let (Some(colleague), ClusterMessage::Notes(_)) = (of_link, message) {
+                colleague.missed = true;
             }
             return;
         };

@@ -171,7 +171,6 @@ impl Tracker {
         self.begin(self.replica.generation + 1, self.replica.term() + 1);
         self.settle(now, outbox);
         self.tell_signers(outbox);
-        self.greet_colleagues(outbox);
     }
 
     /// Gives up this replica for one of a higher generation, which others have begun.
@@ -188,7 +187,6 @@ impl Tracker {
             entries: Vec::new(),
         };
         self.replace_replica(beginning, None);
-        self.greet_colleagues(outbox);
     }
 
     /// The backup of two takes over when the other is silent.

@@ -194,7 +194,8 @@ impl Tracker {
             tick: Some(Time::default()),
             spoken: Outbox::new(),
         };
-        tracker.cluster.trust(&tracker.members);
+        let missed = tracker.cluster.trust(&tracker.members);
+        assert!(missed.is_empty(), "nobody has said anything yet");
         Ok(tracker)
     }
 
@@ -457,7 +458,13 @@ impl Tracker {
     fn done(&mut self, job: JobId, outcome: Outcome, outbox: &mut Outbox) {
         match outcome {
             Outcome::Signed(signer, signatures) => self.signed(job, signer, &signatures, outbox),
-            Outcome::Durable => self.replica.written(job, true),
+            Outcome::Durable => {
+                let begins = !self.replica.has_begun();
+                self.replica.written(job, true);
+                if begins && self.replica.has_begun() {
+                    self.greet_colleagues(outbox);
+                }
+            }
             Outcome::DiskFull => {
                 let leads = self.replica.role() == Role::Leader;
                 self.replica.written(job, false);
@@ -476,7 +483,8 @@ impl Tracker {
             Content::Reform(reform) => {
                 self.registry.skip(index);
                 self.members.apply(&reform, index);
-                self.cluster.trust(&self.members);
+                let missed = self.cluster.trust(&self.members);
+                self.hang_up(missed, outbox);
                 self.tell_signers(outbox);
             }
             // All trackers see the same bytes, so all of them skip what is none.
@@ -502,7 +510,8 @@ impl Tracker {
         let whole: Whole = codec::decode_stored(bytes).expect("it was looked at when it came");
         self.registry = whole.registry;
         self.members = whole.members;
-        self.cluster.trust(&self.members);
+        let missed = self.cluster.trust(&self.members);
+        self.hang_up(missed, outbox);
         self.look_for_answers(outbox);
         self.tell_signers(outbox);
         let listed = |key: &&swarm::Key| match self.registry.group(&key.0) {

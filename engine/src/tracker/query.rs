@@ -44,7 +44,7 @@ impl Tracker {
         }
     }
 
-    /// Answers a request that is no change, or a change without a session.
+    /// Answers a request that is no change.
     fn query(
         &mut self,
         now: Time,

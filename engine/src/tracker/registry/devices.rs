@@ -40,7 +40,7 @@ impl Device {
 
 /// Whether a number is so low that its client knows the answer, or does not want it any more.
 const fn is_bygone(seq: u64, latest: u64) -> bool {
-    seq.saturating_add(REQUESTS_PER_LINK as u64) <= latest
+    latest.saturating_sub(seq) >= REQUESTS_PER_LINK as u64
 }
 
 impl Devices {

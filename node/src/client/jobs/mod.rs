@@ -304,7 +304,9 @@ impl Shared {
             Work::Sync { file } => self.on_part(file, |part| part.sync()),
             Work::Finish { file } => self.finish(file),
             Work::CloseFile { file } => {
-                locked(&self.files).remove(&file);
+                if let Some(Open::Part(part)) = locked(&self.files).remove(&file) {
+                    part.release();
+                }
                 Outcome::Done
             }
         })

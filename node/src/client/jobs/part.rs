@@ -44,6 +44,8 @@ pub(super) struct Part {
     names: Names,
     file: File,
     journal: Mutex<Journal>,
+    /// Held while the file is synced, until it is noted how that ended.
+    syncing: Mutex<()>,
     /// A sync failed for want of room: what the disk holds is unknown until the file is opened anew and read back.
     tainted: AtomicBool,
     /// Bytes written since the last flush began.
@@ -130,6 +132,7 @@ impl Part {
             names,
             file,
             journal: Mutex::new(journal),
+            syncing: Mutex::new(()),
             tainted: AtomicBool::new(false),
             unflushed: AtomicU64::new(0),
         }
@@ -159,6 +162,7 @@ impl Part {
     pub(super) fn flush(&self) {
         if self.wants_flush() {
             self.unflushed.store(0, Ordering::Relaxed);
+            let _alone = self.syncing();
             if self.taint_by(synced(self.file.sync_data(), &self.names.place)).is_err() {
                 tracing::warn!(place = %self.names.place.display(), "the disk was full when a download was flushed");
             }
@@ -178,6 +182,7 @@ impl Part {
     /// # Errors
     /// The disk is full.
     pub(super) fn sync(&self) -> Result<(), DiskError> {
+        let _alone = self.syncing();
         self.check_sound()?;
         self.taint_by(synced(self.file.sync_data(), &self.names.place))?;
         self.taint_by(synced(self.folder.sync(), &self.names.place))?;
@@ -189,12 +194,21 @@ impl Part {
     /// # Errors
     /// `Exists`, or what the disk says.
     pub(super) fn finish(&self) -> Result<Stamp, DiskError> {
+        let alone = self.syncing();
         self.check_sound()?;
         self.taint_by(synced(self.file.sync_all(), &self.names.place))?;
+        drop(alone);
         self.folder.rename_new(&self.names.part, &self.names.last)?;
         synced(self.folder.sync(), &self.names.place)?;
         self.folder.remove(&self.names.journal);
         self.file.metadata().map(|metadata| stamp(&metadata)).map_err(|error| disk_error(&error))
+    }
+
+    /// Lets another download write to this place, even while this file is still being flushed.
+    pub(super) fn release(&self) {
+        if let Err(error) = self.file.unlock() {
+            tracing::warn!(place = %self.names.place.display(), %error, "a partial file stays locked until it is flushed");
+        }
     }
 
     /// Where the complete file is.
@@ -208,6 +222,11 @@ impl Part {
 
     fn taint_by(&self, result: Result<(), DiskError>) -> Result<(), DiskError> {
         result.inspect_err(|_| self.tainted.store(true, Ordering::Relaxed))
+    }
+
+    /// One at a time: what went wrong with the disk is told to one sync only, which has to say so before the next begins.
+    fn syncing(&self) -> MutexGuard<'_, ()> {
+        self.syncing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn journal(&self) -> MutexGuard<'_, Journal> {
