@@ -77,7 +77,7 @@ pub(crate) struct TrackerArgs {
     /// Which line of the list this tracker is, counted from 1
     #[arg(value_name = "TRACKER_NO")]
     number: usize,
-    /// Where this tracker keeps its state [default: $XDG_DATA_HOME/group-sharing/tracker-NO]
+    /// Where this tracker keeps its state [default: $XDG_DATA_HOME/group-sharing/tracker-IP-PORT]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
     /// Write down all that happens, for `sim replay FILE`; whoever reads the file can open every account
@@ -98,8 +98,8 @@ impl TrackerArgs {
     /// What the arguments ask for, with the tracker list read.
     pub(crate) fn options(self) -> Result<tracker::Options, Failure> {
         let trackers = tracker_info::load(&self.list).map_err(|error| Failure::usage(&error))?;
-        tracker_info::pick(&trackers, self.number).map_err(|error| Failure::usage(&error))?;
-        let data_dir = chosen(self.data_dir, &format!("tracker-{}", self.number))?;
+        let address = tracker_info::pick(&trackers, self.number).map_err(|error| Failure::usage(&error))?;
+        let data_dir = chosen(self.data_dir, &format!("tracker-{}-{}", address.ip(), address.port()))?;
         Ok(tracker::Options { number: self.number, trackers, data_dir, record: self.record })
     }
 }

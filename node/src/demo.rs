@@ -21,6 +21,7 @@ use smol::Timer;
 use crate::client::{Client, Options as ClientOptions};
 use crate::exit::{Exit, Failure};
 use crate::rate::Rate;
+use crate::repl::signals;
 use crate::repl::text::{Align, size, table};
 use crate::tracker::embedded::Embedded;
 
@@ -60,16 +61,25 @@ struct Outcome {
 /// # Errors
 /// What went wrong: nothing, if every copy is the same as the original.
 pub fn main(options: &Options) -> Result<Exit, Failure> {
+    // From here on an interruption ends this in order: the folder goes in any case.
+    let interrupted = signals::watch().map_err(|error| Failure::cannot_start(&error))?;
     let folder = tempfile::Builder::new()
         .prefix("group-sharing-demo-")
         .tempdir()
         .map_err(|error| Failure::cannot_start(&format!("no temporary folder: {error}")))?;
     let file = match &options.file {
-        Some(file) => std::path::absolute(file).map_err(|error| failed(file, &error))?,
+        Some(file) => fs::canonicalize(file).map_err(|error| failed(file, &error))?,
         None => make_file(folder.path(), options.size_mib)?,
     };
     let tracker = Embedded::start(&folder.path().join("tracker"))?;
-    let result = smol::block_on(share(options, folder.path(), &file, tracker.address()));
+    let interruption = async {
+        match interrupted.recv().await {
+            Ok(_) => Ok(Exit::Interrupted),
+            Err(_) => future::pending().await,
+        }
+    };
+    let shared = share(options, folder.path(), &file, tracker.address());
+    let result = smol::block_on(future::or(shared, interruption));
     tracker.quit()?;
     let removed =
         folder.close().map_err(|error| Failure::broken(&format!("the temporary folder stays: {error}")));

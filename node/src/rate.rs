@@ -57,10 +57,13 @@ impl FromStr for Rate {
         if bytes.to_ascii_lowercase().ends_with("bit") {
             return Err(BadRate("rates are counted in bytes, not bits".to_owned()));
         }
-        let bytes = Config::new().with_decimal().parse_size(bytes).map_err(|why| BadRate(why.to_string()))?;
+        let bytes = Config::new()
+            .with_decimal()
+            .parse_size(bytes)
+            .map_err(|_| BadRate("it is no number with a unit".to_owned()))?;
         match Rate::new(bytes) {
             Some(rate) if bytes >= LEAST => Ok(rate),
-            _ => Err(BadRate("that is too little to get anywhere".to_owned())),
+            _ => Err(BadRate("it is too little to get anywhere".to_owned())),
         }
     }
 }

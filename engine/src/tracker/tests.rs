@@ -205,7 +205,8 @@ fn a_full_disk_refuses_changes_and_answers_questions_until_there_is_room() {
 fn a_retry_is_answered_and_not_made_again() {
     let mut bench = Bench::new();
     let link = bench.session(1, "ann");
-    let again = ClientMessage::Request { seq: 900, request: Box::new(create_group("g")) };
+    let request = |seq, group| ClientMessage::Request { seq, request: Box::new(create_group(group)) };
+    let again = request(9, "g");
     for _ in 0..2 {
         bench.say(link, again.clone());
         bench.settle();
@@ -213,6 +214,11 @@ fn a_retry_is_answered_and_not_made_again() {
     }
     bench.ask(link, create_group("g"));
     assert_eq!(bench.last(), Err(Refusal::GroupExists(GroupName::new("g").unwrap())));
+    bench.say(link, request(900, "h"));
+    bench.settle();
+    bench.say(link, request(900 - REQUESTS_PER_LINK as u64, "i"));
+    bench.settle();
+    assert_eq!(bench.last(), Err(Refusal::Forgotten { latest: 900 }), "nobody waits for that any more");
 }
 
 #[test]

@@ -6,12 +6,19 @@ use serde_json::{Value, json};
 
 use super::render;
 use super::text::{Align, count, percent, size, table};
+use crate::rate::Rate;
 
-/// The explanation as text: the reason first, then what it rests on.
-pub(crate) fn text(explanation: &Explanation) -> String {
+/// The explanation as text: the reason first, then what it rests on. `limit` is what this client takes in at most.
+pub(crate) fn text(explanation: &Explanation, limit: Option<Rate>) -> String {
     let Explanation { row, under_way, rarest, absent, peers, .. } = explanation;
     let mut text = format!("{}\nreason:     {}\n", render::download(row), reason(explanation));
     if matches!(row.state, DownloadState::Running | DownloadState::Paused) {
+        if limit.is_some() {
+            let limit = render::limit(limit);
+            text.push_str(&format!(
+                "limit:      {limit} for all downloads together; `limit download off` lifts it\n"
+            ));
+        }
         let missing = row.content.size.pieces() - row.held;
         text.push_str(&format!(
             "missing:    {}, {under_way} of them under way\n",
@@ -180,7 +187,7 @@ mod tests {
     fn each_peer_stands_with_its_rate_and_what_it_does() {
         let mut stuck = explanation(vec![peer("ann", PeerState::Sends), peer("bob", PeerState::Busy)]);
         (stuck.absent, stuck.row.unreachable) = (vec![0], 2);
-        let text = text(&stuck);
+        let text = text(&stuck, None);
         for part in [
             "rarest:     piece 1, held here by 1 peer",
             "nobody has: 0, ...",

@@ -19,7 +19,7 @@ mod progress;
 mod render;
 mod screen;
 mod session;
-mod signals;
+pub(crate) mod signals;
 mod terminal;
 pub(crate) mod text;
 

@@ -70,7 +70,7 @@ pub(crate) fn reply(command: &Command, reply: &Reply) -> Said {
             extent(content)
         )),
         Reply::FileInfo(info) => Said::data(file_info(command, info)),
-        Reply::Explanation(explanation) => Said::data(explain::text(explanation)),
+        Reply::Explanation(explanation) => Said::data(explain::text(explanation, None)),
         Reply::WhoAmI { user, device, listen, tracker } => {
             let tracker = tracker.map_or("none at present".to_owned(), |address| address.to_string());
             Said::data(format!(

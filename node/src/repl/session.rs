@@ -10,7 +10,7 @@ use engine::refusal::Refusal;
 use super::grammar::{Ask, Direction, What};
 use super::names::Names;
 use super::render::{self, Said};
-use super::{json, news};
+use super::{explain, json, news};
 use crate::client::Client;
 use crate::link::throttle::Throttles;
 use crate::rate::Rate;
@@ -124,7 +124,13 @@ impl<D: Door> Session<D> {
             Err(refusal) => Outcome::refused(refusal.to_string()),
             Ok(reply) => {
                 let document = if ask.json { json::document(&reply) } else { None };
-                let mut said = document.map_or_else(|| render::reply(&command, &reply), Said::data);
+                let mut said = match (document, &reply) {
+                    (Some(document), _) => Said::data(document),
+                    (None, Reply::Explanation(it)) => {
+                        Said::data(explain::text(it, self.door.throttles().down.rate()))
+                    }
+                    (None, reply) => render::reply(&command, reply),
+                };
                 said.message.insert_str(0, &before);
                 Outcome { said, refused: None, left: matches!(command, Command::Quit { .. }) }
             }

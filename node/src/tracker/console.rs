@@ -12,7 +12,7 @@ use std::time::Duration;
 use async_channel::Sender;
 use async_io::Async;
 use engine::id::DeviceId;
-use engine::time::Time;
+use engine::time::{Span, Time};
 use engine::tracker::Status;
 use engine::tracker::cluster::ColleagueStatus;
 use engine::tracker::io::Order;
@@ -29,6 +29,9 @@ const SHOWN_LEN_MAX: usize = 40;
 
 /// How long input is left to the foreground before it is looked at again.
 const BACKGROUND_PAUSE: Duration = Duration::from_millis(500);
+
+/// How long another tracker, which says hello every second, may be silent before this is worth a word.
+const SILENT: Span = Span::from_secs(5);
 
 const HELP: &str = "\
 status                     what this tracker knows, who is connected, and how the other trackers are
@@ -98,7 +101,11 @@ pub(super) fn announce(number: usize, address: SocketAddr, device: DeviceId) {
 /// Reads commands until standard input ends; `send` hands a request over and says whether anybody took it.
 pub(super) fn start(number: usize, address: SocketAddr, send: impl Fn(Request) -> bool + Send + 'static) {
     let run = move || match serve(&Input::new(), &send, number, address) {
-        Ok(()) => tracing::info!("the console has ended; SIGTERM ends the tracker"),
+        Ok(Ended::Tracker) => {}
+        Ok(Ended::Input) if stdin().is_terminal() => {
+            say("the console is closed; the tracker goes on until Ctrl-C or SIGTERM\n");
+        }
+        Ok(Ended::Input) => tracing::info!("the console has ended; SIGTERM ends the tracker"),
         Err(error) => tracing::warn!(%error, "the console cannot be read; SIGTERM ends the tracker"),
     };
     if let Err(error) = thread::Builder::new().name("console".into()).spawn(run) {
@@ -106,17 +113,30 @@ pub(super) fn start(number: usize, address: SocketAddr, send: impl Fn(Request) -
     }
 }
 
+/// What ended the console.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ended {
+    /// There is no more to read.
+    Input,
+    /// The tracker itself ends.
+    Tracker,
+}
+
 fn serve(
     input: &Input,
     send: &impl Fn(Request) -> bool,
     number: usize,
     address: SocketAddr,
-) -> io::Result<()> {
+) -> io::Result<Ended> {
     while let Some(line) = input.read_line()? {
         match parse(&line) {
             Line::Blank => {}
             Line::Help => say(HELP),
             Line::Unknown(line) => {
+                if let Some(usage) = usage(line) {
+                    complain(&format!("usage: {usage}\n"));
+                    continue;
+                }
                 complain(&format!(
                     "unknown command \"{}\"; commands are {COMMANDS}\n",
                     shortened(line).escape_debug()
@@ -124,17 +144,23 @@ fn serve(
             }
             Line::Quit => {
                 send(Request::Quit);
-                return Ok(());
+                return Ok(Ended::Tracker);
             }
             Line::Order(order) => _ = send(Request::Order(order)),
             Line::Backup(file) => _ = send(Request::Backup(file.into())),
             Line::Status => match ask(send) {
                 Some(status) => say(&render(number, address, &status)),
-                None => return Ok(()),
+                None => return Ok(Ended::Tracker),
             },
         }
     }
-    Ok(())
+    Ok(Ended::Input)
+}
+
+/// How the command that a line begins with is written, if there is one.
+fn usage(line: &str) -> Option<&'static str> {
+    let command = line.split_whitespace().next()?;
+    HELP.lines().find(|help| help.split_whitespace().next() == Some(command))
 }
 
 /// As much of an unknown command as helps to recognise it.
@@ -168,8 +194,13 @@ fn render(number: usize, address: SocketAddr, status: &Status) -> String {
 }
 
 /// How things stand, and what would help.
-fn mode(status: &Status) -> &'static str {
-    match status {
+fn mode(status: &Status) -> String {
+    let silent = |other: &&ColleagueStatus| {
+        other.is_member && other.heard.is_none_or(|heard| status.now.since(heard) >= SILENT)
+    };
+    let silent: Vec<String> =
+        status.others.iter().filter(silent).map(|other| other.number.to_string()).collect();
+    let mode = match status {
         Status { read_only: true, .. } => "read-only: the disk is full; make room on it",
         Status { blank: true, generation: 0, .. } => {
             "waiting for the other trackers of the list: start them, or add this one at another's console, or force_single"
@@ -178,8 +209,12 @@ fn mode(status: &Status) -> &'static str {
         Status { has_leader: false, .. } => {
             "no leader: start the other trackers; or, if they are gone for good, force_single"
         }
+        _ if !silent.is_empty() => {
+            return format!("working, but nothing is heard of tracker {}: start it again", silent.join(", "));
+        }
         _ => "all well",
-    }
+    };
+    mode.to_owned()
 }
 
 fn role(status: &Status) -> &'static str {

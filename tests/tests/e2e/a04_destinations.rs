@@ -3,7 +3,6 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use crate::harness::content::assert_same;
 use crate::harness::world::group;
@@ -106,22 +105,10 @@ fn a_folder_without_write_permission_is_refused() {
 
 /// Runs bob's client, which must not be running, with a file system of its own at `folder`. None if this machine does not allow it.
 fn with_file_system(bob: Client, folder: &Path, options: &str) -> Option<Client> {
-    fs::create_dir(folder).unwrap();
-    let mount = format!("mount -t tmpfs -o {options} tmpfs '{}'", folder.display());
-    let allowed = Command::new("unshare").args(["-rm", "sh", "-c", &mount]).output();
-    if !allowed.is_ok_and(|tried| tried.status.success()) {
-        skip("this machine allows no mount in a namespace");
-        return None;
-    }
+    let mut command = program::command_with_file_system(folder, options)?;
     let home = bob.home.clone();
     assert_eq!(bob.quit(), 0);
-    let mut command = Command::new("unshare");
-    command
-        .args(["-rm", "sh", "-c", &format!("{mount} && exec \"$0\" \"$@\"")])
-        .arg(program::node())
-        .args(home.arguments())
-        .current_dir(&home.work);
-    program::clean(&mut command);
+    command.args(home.arguments()).current_dir(&home.work);
     let mut client = Client::start_as(home, &mut command);
     client.log_in();
     Some(client)

@@ -36,6 +36,7 @@ mod a21_two_trackers;
 mod a22_backup;
 mod a23_kills;
 mod a24_costs;
+mod a25_full_tracker;
 mod limits;
 mod readme;
 mod recordings;

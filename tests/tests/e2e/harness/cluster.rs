@@ -130,7 +130,8 @@ impl Cluster {
         until("one leads and the others follow", || {
             let standings: Vec<Standing> = running.iter().map(|number| self.status(*number)).collect();
             let of_role = |role| standings.iter().filter(|standing| standing.role == role).count();
-            let all_well = standings.iter().all(|standing| standing.text.contains("all well"));
+            let works = |text: &str| text.contains("all well") || text.contains("working");
+            let all_well = standings.iter().all(|standing| works(&standing.text));
             let leader = standings.iter().position(|standing| standing.role == "leader")?;
             let settled = of_role("leader") == 1 && of_role("follower") == running.len() - 1 && all_well;
             settled.then(|| running[leader])

@@ -38,6 +38,21 @@ pub(crate) fn command() -> Command {
     command
 }
 
+/// The same, with a file system of its own, of these options, at `folder`, which is made. None if this machine does not allow it.
+pub(crate) fn command_with_file_system(folder: &Path, options: &str) -> Option<Command> {
+    std::fs::create_dir(folder).unwrap();
+    let mount = format!("mount -t tmpfs -o {options} tmpfs '{}'", folder.display());
+    let allowed = Command::new("unshare").args(["-rm", "sh", "-c", &mount]).output();
+    if !allowed.is_ok_and(|tried| tried.status.success()) {
+        super::skip("this machine allows no mount in a namespace");
+        return None;
+    }
+    let mut command = Command::new("unshare");
+    command.args(["-rm", "sh", "-c", &format!("{mount} && exec \"$0\" \"$@\"")]).arg(node());
+    clean(&mut command);
+    Some(command)
+}
+
 /// Takes out of a command's environment what could change what `node` does.
 pub(crate) fn clean(command: &mut Command) {
     for name in ["RUST_LOG", "NO_COLOR", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CONFIG_HOME"] {
