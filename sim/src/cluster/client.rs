@@ -31,12 +31,23 @@ pub struct Client {
     is_ready: bool,
     /// What is asked and not answered.
     pending: Option<Pending>,
-    /// Whether it is to begin nothing new.
-    pub idle: bool,
+    /// What it may begin.
+    pub begins: Begins,
     /// Whether the tracker said that what it shows may be out of date.
     warned: bool,
     /// What it did, with what came of it.
     pub calls: Vec<Call>,
+}
+
+/// What a client may begin.
+#[derive(Debug, Clone, Copy)]
+pub enum Begins {
+    /// Changes and looks.
+    Anything,
+    /// Looks only.
+    Looks,
+    /// Nothing; what is under way goes on.
+    Nothing,
 }
 
 #[derive(Debug)]
@@ -73,7 +84,7 @@ impl World {
             has_account: false,
             is_ready: true,
             pending: None,
-            idle: false,
+            begins: Begins::Anything,
             warned: false,
             calls: Vec::new(),
         });
@@ -159,9 +170,11 @@ impl World {
         let (draw, key) = (self.draw(8), u8::try_from(self.draw(3)).expect("small"));
         let now = self.now;
         let client = &mut self.clients[number];
-        if client.idle {
-            return;
-        }
+        let draw = match client.begins {
+            Begins::Anything => draw,
+            Begins::Looks => 7,
+            Begins::Nothing => return,
+        };
         let seq = client.next_seq();
         if !client.has_account {
             let request =

@@ -3,6 +3,7 @@
 use engine::time::{Span, Time};
 
 use super::World;
+use super::client::Begins;
 use super::history::{Call, is_linearizable};
 
 /// How long things break.
@@ -50,7 +51,7 @@ pub fn run(seed: u64, trackers: usize) -> Report {
     }
     world.mend();
     let served_after = world.serve_again();
-    world.clients.iter_mut().for_each(|client| client.idle = true);
+    world.clients.iter_mut().for_each(|client| client.begins = Begins::Nothing);
     world.until("all trackers hold the same registry", CATCHES_UP, World::agrees);
     world.check_histories();
     let calls: Vec<Call> = world.calls();

@@ -2,6 +2,7 @@
 
 use engine::time::Span;
 
+use super::client::Begins;
 use super::{World, soak};
 
 fn cluster(seed: u64, trackers: usize) -> World {
@@ -137,6 +138,9 @@ fn the_first_of_two_lets_people_in_while_it_waits_for_its_backup() {
     let mut world = cluster(9, 2);
     world.add_client(0);
     world.until("it was answered", Span::from_secs(30), |world| world.clients[0].calls.len() > 20);
+    // A change that is under way when the backup dies is asked for until it is made, and nothing beside it.
+    world.clients[0].begins = Begins::Looks;
+    world.until("no change is under way", Span::from_secs(30), |world| world.clients[0].is_done());
     world.kill(1);
     world.reset_links_of(0);
     let (begin, look) = (world.now, super::history::Deed::Look);
