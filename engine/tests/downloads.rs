@@ -298,6 +298,20 @@ fn a_mute_peer_does_not_hold_up_a_download() {
 }
 
 #[test]
+fn a_peer_that_falls_silent_does_not_keep_a_download_from_others() {
+    let (mut world, alice, others) = swarm(14, pieces(1, 64), &["bob", "mallory"]);
+    let (bob, mallory) = (others[0], others[1]);
+    world.share(mallory, "g", "f", pieces(1, 64));
+    world.ok(alice, Command::Logout { when: engine::peer::command::Leaving::Now });
+    world.fetch(bob, "g", "f");
+    world.until_held(bob, "f", 8);
+    // All that bob dares to ask for he has asked of mallory, who was fast.
+    world.silence(mallory);
+    world.login(alice, "alice");
+    world.within(STALL * 2, "completion in spite of mallory", |world| world.completed(bob, "f").is_some());
+}
+
+#[test]
 fn bad_pieces_are_fetched_elsewhere_and_their_sender_is_banned() {
     let (mut world, _, others) = swarm(14, pieces(1, 200), &["bob", "mallory"]);
     let (bob, mallory) = (others[0], others[1]);

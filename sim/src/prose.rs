@@ -316,6 +316,11 @@ impl World {
         self.client_mut(client).behaviour = if corrupt { Behaviour::Corrupt } else { Behaviour::Honest };
     }
 
+    /// Lets a client keep its links and say nothing more of any file.
+    pub fn silence(&mut self, client: NodeId) {
+        self.client_mut(client).behaviour = Behaviour::Silent;
+    }
+
     /// Lets a client grant slots and send nothing.
     pub fn mute(&mut self, client: NodeId) {
         self.client_mut(client).behaviour = Behaviour::Mute;

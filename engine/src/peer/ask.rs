@@ -51,8 +51,8 @@ impl Peer {
         let download = file.download()?;
         // Who waits at more places than it has pieces coming in keeps others from them.
         let patient = download.flights.len() + SPARE_ASKS;
-        if download.outstanding() >= share || download.asks >= askable(download, self.late(now)).min(patient)
-        {
+        let hopeful = download.asks - download.overdue;
+        if download.outstanding() >= share || hopeful >= askable(download, self.late(now)).min(patient) {
             return None;
         }
         let (links, bad, rng) = (&self.links, &self.bad_pieces, &mut self.peer_rng);
@@ -100,11 +100,13 @@ impl Peer {
         let Some(neighbour) = file.neighbours.get_mut(&link).filter(|neighbour| neighbour.asks > 0) else {
             return false;
         };
+        let overdue = if core::mem::take(&mut neighbour.overdue) { neighbour.asks } else { 0 };
         neighbour.asks -= 1;
         neighbour.asked = now;
         neighbour.withdrawing &= neighbour.asks > 0;
         if let Some(download) = file.download_mut() {
             download.asks -= 1;
+            download.overdue -= overdue;
         }
         self.reserved -= 1;
         true
@@ -234,7 +236,8 @@ fn needs_a_copy(flight: &Flight, late: Time) -> bool {
 
 /// Whether a neighbour has something for us, and perhaps a place.
 const fn is_open(neighbour: &Neighbour) -> bool {
-    neighbour.useful > 0 && !neighbour.fruitless && !neighbour.withdrawing && !neighbour.busy
+    let waits = neighbour.overdue || neighbour.withdrawing || neighbour.busy;
+    neighbour.useful > 0 && !neighbour.fruitless && !waits
 }
 
 fn can_ask(neighbour: &Neighbour, link: &Link, now: Time) -> bool {

@@ -245,10 +245,15 @@ impl Peer {
     /// Gives up all that a peer owes of a file, and all slots asked of it: the link or the file on it is gone.
     pub(super) fn abandon_requests(&mut self, link: LinkId, id: FileId, turn: &mut Turn<'_>) {
         let Some(file) = self.files.get_mut(id) else { return };
-        let asks = file.neighbours.get_mut(&link).map_or(0, |neighbour| core::mem::take(&mut neighbour.asks));
+        let (asks, overdue) = file.neighbours.get_mut(&link).map_or((0, false), |neighbour| {
+            (core::mem::take(&mut neighbour.asks), core::mem::take(&mut neighbour.overdue))
+        });
         self.reserved -= asks;
         let Some(download) = file.download_mut() else { return };
         download.asks -= asks;
+        if overdue {
+            download.overdue -= asks;
+        }
         let owed: Vec<u32> = download
             .flights
             .iter()

@@ -96,6 +96,8 @@ pub(super) struct Download {
     pub(super) tree: Tree,
     /// Requests for slots that were not granted yet, over all neighbours: each has a slot of ours in reserve.
     pub(super) asks: usize,
+    /// How many of those wait with neighbours that are overdue.
+    pub(super) overdue: usize,
     /// The hashes as they arrive, from whom, and since when.
     pub(super) gathering: Option<Gathering>,
     /// Pieces written since the last checkpoint.
@@ -145,6 +147,8 @@ pub(super) struct Neighbour {
     pub(super) asks: usize,
     /// When the oldest of those was sent.
     pub(super) asked: Time,
+    /// Whether they have waited for so long that they keep us from asking others no more.
+    pub(super) overdue: bool,
     /// Whether one of them was taken back, and the word on that is awaited.
     pub(super) withdrawing: bool,
     /// Pieces that were taken back, and the word on that is awaited: until then they are not asked for again here.
@@ -246,6 +250,8 @@ impl File {
         download.picker.check();
         let asks: usize = self.neighbours.values().map(|neighbour| neighbour.asks).sum();
         assert_eq!(asks, download.asks);
+        let overdue = self.neighbours.values().filter(|neighbour| neighbour.overdue);
+        assert_eq!(overdue.map(|neighbour| neighbour.asks).sum::<usize>(), download.overdue);
         for piece in 0..self.held.len() {
             let flies = download.flights.contains_key(&piece);
             let wanted = download.picker.wants(piece);
@@ -278,6 +284,7 @@ impl Download {
             flights: Table::default(),
             tree,
             asks: 0,
+            overdue: 0,
             gathering: None,
             unsynced: 0,
             paused_until: None,

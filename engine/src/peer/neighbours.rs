@@ -471,6 +471,7 @@ impl Neighbour {
             useful,
             asks: 0,
             asked: Time::default(),
+            overdue: false,
             withdrawing: false,
             cancelling: Vec::new(),
             requests: 0,

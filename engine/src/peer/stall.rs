@@ -62,6 +62,7 @@ impl Peer {
         for link in stalled {
             self.take_back_from_stalled(*link, id, turn);
         }
+        self.note_overdue(id, now);
         self.withdraw_late(id, turn);
         self.copy_late(id, turn.now);
     }
@@ -97,6 +98,23 @@ impl Peer {
             if let Some(file) = self.files.get_mut(id) {
                 want_again(file, piece);
             }
+        }
+    }
+
+    /// Requests for slots that wait for more than four times what a piece usually takes keep their place, and no longer count among those
+    /// that are enough: else one silent peer would keep us from all others.
+    fn note_overdue(&mut self, id: FileId, now: Time) {
+        let patience = (self.piece_time.get().unwrap_or_default() * 4).max(STALL);
+        let Some(file) = self.files.get_mut(id) else { return };
+        let mut more = 0;
+        for neighbour in file.neighbours.values_mut().filter(|neighbour| neighbour.asks > 0) {
+            if !neighbour.overdue && now.since(neighbour.asked) >= patience {
+                neighbour.overdue = true;
+                more += neighbour.asks;
+            }
+        }
+        if let Some(download) = file.download_mut() {
+            download.overdue += more;
         }
     }
 
