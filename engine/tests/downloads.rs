@@ -237,6 +237,34 @@ fn a_download_stopped_goes_on_where_it_was() {
 }
 
 #[test]
+fn a_download_begun_anew_elsewhere_says_what_is_left_behind() {
+    let (mut world, _, others) = swarm(15, pieces(1, 64), &["bob"]);
+    let bob = others[0];
+    world.fetch(bob, "g", "f");
+    world.until_held(bob, "f", 8);
+    world.ok(bob, Command::StopDownload { group: group("g"), name: file("f") });
+    let elsewhere =
+        Command::DownloadFile { group: group("g"), name: file("f"), place: place("/elsewhere"), named: true };
+    let Reply::Downloading { held, .. } = world.ok(bob, elsewhere) else { panic!("it goes on there") };
+    assert_eq!(held, 0);
+    assert!(world.was_told(
+        bob,
+        |news| matches!(news, News::PartLeft { place, .. } if *place != crate::place("/elsewhere"))
+    ));
+}
+
+#[test]
+fn a_seeder_hears_that_a_leecher_has_all_of_it() {
+    let (mut world, alice, others) = swarm(16, pieces(1, 8), &["bob"]);
+    let bob = others[0];
+    world.fetch(bob, "g", "f");
+    world.until_complete(bob, "f");
+    world.advance(Span::from_millis(500));
+    let Reply::Shares(shares) = world.ok(alice, Command::ShowShares) else { panic!("a list of shares") };
+    assert_eq!(shares[0].leechers, 0);
+}
+
+#[test]
 fn a_download_stopped_and_begun_again_at_once_completes() {
     let (mut world, _, others) = swarm(10, pieces(1, 200), &["bob"]);
     let bob = others[0];

@@ -363,6 +363,15 @@ pub enum News {
         /// The file.
         name: FileName,
     },
+    /// A download was begun anew at another place: what an earlier one fetched stays where it is, and is not used.
+    PartLeft {
+        /// The group.
+        group: GroupName,
+        /// The file.
+        name: FileName,
+        /// Where the earlier one would have put it.
+        place: Place,
+    },
     /// A share was withdrawn: the file is not what it was.
     ShareLost {
         /// The group.
@@ -374,6 +383,8 @@ pub enum News {
     },
     /// The tracker went away; another is sought.
     TrackerLost,
+    /// No tracker of the list answers yet; this client goes on trying.
+    NoTracker,
     /// A tracker was found again.
     TrackerFound(SocketAddr),
     /// Whether the tracker reaches too few others, so that what it shows may be out of date.

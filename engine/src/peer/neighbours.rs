@@ -358,8 +358,8 @@ impl Peer {
         self.has(link, id, &pieces, turn);
     }
 
-    /// Tells neighbours of the pieces that arrived lately, each of those that it lacks. One that holds some of them hears in the end that all
-    /// are here; those that hold all of the file need not know. One on whose link the file was opened, and that has not answered yet, has heard
+    /// Tells neighbours of the pieces that arrived lately, each of those that it lacks. In the end all hear that all are here; before that,
+    /// those that hold all of the file need not know. One on whose link the file was opened, and that has not answered yet, has heard
     /// what was held then, and hears the rest like a neighbour that holds nothing.
     pub(super) fn tell_news(&mut self, turn: &mut Turn<'_>) {
         self.news_at = turn.now + HAVE_DELAY;
@@ -368,13 +368,12 @@ impl Peer {
             let news = core::mem::take(&mut file.news);
             let neighbours = file.neighbours.iter().map(|(link, neighbour)| (link, Some(&neighbour.have)));
             let knocked = file.knocked.iter().map(|link| (link, None));
-            for (link, have) in
-                neighbours.chain(knocked).filter(|(_, have)| have.is_none_or(|h| !h.is_full()))
-            {
-                if file.held.is_full() {
-                    sends.push((*link, PeerMessage::Whole { file: *id }));
-                    continue;
-                }
+            if file.held.is_full() {
+                let whole = |(link, _): (&LinkId, _)| (*link, PeerMessage::Whole { file: *id });
+                sends.extend(neighbours.chain(knocked).map(whole));
+                continue;
+            }
+            for (link, have) in neighbours.chain(knocked) {
                 let lacks: Vec<u32> =
                     news.iter().copied().filter(|piece| have.is_none_or(|have| !have.has(*piece))).collect();
                 let pages = lacks

@@ -187,6 +187,10 @@ impl Peer {
         if rounds == 0 {
             return self.dial_tracker(turn);
         }
+        let first_round = self.session.failures == self.session.trackers.len();
+        if first_round && self.session.user.is_none() && self.session.distrusted.is_none() {
+            turn.tell(News::NoTracker);
+        }
         let wait = (RETRY_MIN * (1 << (rounds - 1).min(8))).min(TRACKER_RETRY_MAX);
         let jitter = Span(self.backoff_rng.random_range(0..wait.0 / 2 + 1));
         self.alarms.set(Alarm::Tracker, turn.now + Span(wait.0 / 2) + jitter);

@@ -188,6 +188,9 @@ impl Peer {
             earlier.filter(|file| file.content.hashes == content.hashes).and_then(|file| file.hashes.clone());
         let place = if named { place } else { earlier_place.clone().unwrap_or(place) };
         let resume = earlier_place.as_ref() == Some(&place);
+        if let Some(left) = earlier_place.filter(|_| !resume) {
+            turn.tell(News::PartLeft { group: key.0.clone(), name: key.1.clone(), place: left });
+        }
         if self.closing.contains(&place) {
             return self.after_closing.push(Wanted { id, key, content, place });
         }

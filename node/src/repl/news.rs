@@ -31,9 +31,14 @@ pub(crate) fn news(news: &News, detail: Detail) -> String {
                 "note: [{group}] {name} waits for room on the disk: make some, and it goes on by itself\n"
             )
         }
+        News::PartLeft { group, name, place: at } => format!(
+            "note: [{group}] {name} is fetched anew; what was here of it stays in {}.part, and is not used\n",
+            place(at)
+        ),
         News::ShareLost { group, name, why } => {
             format!("note: [{group}] {name} is no longer shared from this client: {why}\n")
         }
+        News::NoTracker => "note: no tracker answers yet: this client goes on trying\n".to_owned(),
         News::TrackerLost => "note: the tracker is gone: looking for another; downloads go on\n".to_owned(),
         News::TrackerFound(address) if detail == Detail::Full => format!("note: tracker {address} found\n"),
         News::TrackerFound(_) => "note: a tracker is found\n".to_owned(),

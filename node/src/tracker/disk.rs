@@ -21,10 +21,16 @@ pub(super) struct Faults {
     pub(super) len_max: std::sync::atomic::AtomicU64,
     /// Whether syncs fail, as tests want it.
     #[cfg(test)]
-    pub(super) fail_syncs: AtomicBool,
+    fail_syncs: AtomicBool,
 }
 
 impl Faults {
+    /// From now on syncs fail, as tests want it.
+    #[cfg(test)]
+    pub(super) fn break_syncs(&self) {
+        self.fail_syncs.store(true, Ordering::Release);
+    }
+
     /// Whether the disk was full, and nothing else went wrong.
     pub(super) fn only_full(&self) -> bool {
         self.full.load(Ordering::Acquire) && !self.other.load(Ordering::Acquire)

@@ -43,22 +43,13 @@ impl Embedded {
 
     /// Starts a tracker that keeps its state in `store`.
     pub(super) fn serve(identity: Arc<Identity>, store: Store) -> Result<Embedded, Failure> {
-        let machine = machine(&store, config(&store, &identity, 1, Vec::new()))
-            .map_err(|error| Failure::cannot_start(&error))?;
-        let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
-        let listener = Listener::bind(any_port)
-            .map_err(|error| Failure::cannot_start(&format!("no port of loopback is free: {error}")))?;
-        let address = listener.address();
-        let known = KnownTrackers::load(store.folder(), &[]).map_err(|why| Failure::cannot_start(&why))?;
-        let known = Arc::new(known);
-        let recorder = Recorder::default();
-        let parts =
-            Parts { number: 1, machine, recorder, identity, known, store, listener, links_max: LINKS_MAX };
+        let parts = parts(identity, store)?;
+        let address = parts.listener.address();
         let (shell, queue) = Shell::start(parts)?;
         let events = shell.events();
         let thread = thread::Builder::new()
             .name("tracker".to_owned())
-            .spawn(move || shell.run(queue))
+            .spawn(move || shell.run(&queue))
             .map_err(|error| Failure::cannot_start(&format!("no thread for the tracker: {error}")))?;
         Ok(Embedded { address, events, thread })
     }
@@ -86,4 +77,16 @@ impl Embedded {
         let _ended = self.events.send_blocking(Event::Console(Request::Quit));
         self.thread.join().unwrap_or_else(|_| Err(Failure::broken("the tracker's thread panicked")))
     }
+}
+
+/// What a tracker on a free port of loopback is made of.
+pub(super) fn parts(identity: Arc<Identity>, store: Store) -> Result<Parts, Failure> {
+    let machine = machine(&store, config(&store, &identity, 1, Vec::new()))
+        .map_err(|error| Failure::cannot_start(&error))?;
+    let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
+    let listener = Listener::bind(any_port)
+        .map_err(|error| Failure::cannot_start(&format!("no port of loopback is free: {error}")))?;
+    let known = KnownTrackers::load(store.folder(), &[]).map_err(|why| Failure::cannot_start(&why))?;
+    let (known, recorder) = (Arc::new(known), Recorder::default());
+    Ok(Parts { number: 1, machine, recorder, identity, known, store, listener, links_max: LINKS_MAX })
 }

@@ -74,7 +74,7 @@ pub(super) fn run(parts: Parts) -> Result<(), Failure> {
     console::announce(number, address, device);
     let to_loop = shell.events();
     console::start(number, address, move |request| to_loop.send_blocking(Event::Console(request)).is_ok());
-    shell.run(events)
+    shell.run(&events)
 }
 
 fn listen_to_signals(events: Sender<Event>) -> std::io::Result<()> {
@@ -148,11 +148,12 @@ impl Shell {
     }
 
     /// Serves until somebody says to end, and closes what is open.
-    pub(super) fn run(mut self, events: Receiver<Event>) -> Result<(), Failure> {
-        smol::block_on(self.serve(&events));
-        // Whoever waits for room in the queue is told that nobody reads it any more; the store's thread among them.
+    pub(super) fn run(mut self, events: &Receiver<Event>) -> Result<(), Failure> {
+        smol::block_on(self.serve(events));
+        // Whoever waits for room in the queue is told that nobody reads it any more; the store's thread among them. What is in it
+        // would stay there for as long as anybody could put more into it: a connection would stay open.
         events.close();
-        drop(events);
+        while events.try_recv().is_ok() {}
         drop(self.links);
         self.scribe.finish()
     }

@@ -202,10 +202,10 @@ impl Store {
         }
     }
 
-    /// From now on syncs fail, as tests want it.
+    /// What fails on the disk, for tests.
     #[cfg(test)]
-    pub(super) fn break_disk(&self) {
-        self.faults.fail_syncs.store(true, std::sync::atomic::Ordering::Release);
+    pub(super) fn faults(&self) -> Arc<Faults> {
+        Arc::clone(&self.faults)
     }
 
     fn commit(
@@ -549,7 +549,7 @@ mod tests {
     fn a_failed_sync_is_an_error_even_if_the_disk_was_full() {
         let folder = tempfile::tempdir().unwrap();
         let mut store = open(folder.path()).unwrap();
-        store.break_disk();
+        store.faults().break_syncs();
         let error = store.persist(&log(&entries(1..2))).unwrap_err();
         assert!(matches!(error, StoreError::Io { .. }), "{error}");
         assert!(error.to_string().contains("look after its disk"), "{error}");

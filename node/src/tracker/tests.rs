@@ -1,5 +1,6 @@
 //! The tracker as a whole, on a socket and a disk, talked to by a client of a few lines.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -9,7 +10,8 @@ use engine::peer::io::Role;
 use engine::tracker::io::Batch;
 use engine::wire::tracker::{Address, Answer, ClientMessage, Request as Wanted, TrackerMessage};
 
-use super::embedded::Embedded;
+use super::embedded::{self, Embedded};
+use super::run::{Event, Shell};
 use super::*;
 use crate::channel;
 use crate::link::{self, Link, Watchdog};
@@ -31,8 +33,12 @@ struct Client {
 
 impl Client {
     fn connect(tracker: &Embedded, device: u8) -> Client {
+        Client::connect_to(tracker.address(), device)
+    }
+
+    fn connect_to(tracker: SocketAddr, device: u8) -> Client {
         let endpoint = channel::tests::endpoint(device);
-        let channel = smol::block_on(endpoint.connect(tracker.address(), Role::Tracker, None)).unwrap();
+        let channel = smol::block_on(endpoint.connect(tracker, Role::Tracker, None)).unwrap();
         let (into, events) = async_channel::bounded(8);
         let watchdog = Watchdog::start();
         let link = Link::start(LinkId(0), channel, None, &watchdog, into, |_, event| event);
@@ -75,6 +81,23 @@ fn a_client_that_asks_is_answered() {
     assert_eq!(client.hear(), Some(TrackerMessage::Pong));
     tracker.quit().unwrap();
     assert_eq!(client.hear(), None, "the link ends with the tracker");
+}
+
+#[test]
+fn a_connection_that_a_tracker_had_not_looked_at_when_it_ended_ends_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(open(folder.path()).unwrap()).unwrap();
+    let parts = embedded::parts(Arc::new(Identity::from_seed([9; 32])), store).unwrap();
+    let address = parts.listener.address();
+    let (shell, queue) = Shell::start(parts).unwrap();
+    let others = shell.events();
+    others.send_blocking(Event::Console(super::console::Request::Quit)).unwrap();
+    let client = Client::connect_to(address, 1);
+    while queue.len() < 2 {
+        std::thread::yield_now();
+    }
+    shell.run(&queue).unwrap();
+    assert_eq!(client.hear(), None);
 }
 
 #[test]
@@ -123,9 +146,12 @@ fn an_address_in_use_is_refused_with_the_remedy() {
 fn a_tracker_whose_disk_fails_ends_and_says_so() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(open(folder.path()).unwrap()).unwrap();
-    store.break_disk();
+    let faults = store.faults();
     let tracker = Embedded::serve(Arc::new(Identity::from_seed([9; 32])), store).unwrap();
     let client = Client::connect(&tracker, 1);
+    client.link.send(&ClientMessage::Ping);
+    assert_eq!(client.hear(), Some(TrackerMessage::Pong));
+    faults.break_syncs();
     assert_eq!(client.ask(1, create_ann()), None, "nothing is acknowledged, and the link ends");
     let failure = tracker.quit().unwrap_err();
     assert_eq!(failure.exit, Exit::Broken);
