@@ -1,4 +1,4 @@
-//! End-to-end tests with real processes.
+//! What the fuzzers run.
 
 pub mod fuzz;
 pub mod seeds;

@@ -6,11 +6,11 @@ use crate::harness::World;
 use crate::harness::client::Home;
 
 /// What owner and guest do, each in one script; the guest's runs while the owner's waits.
-const OWNER: &str = include_str!("../../transcripts/owner.script");
-const GUEST: &str = include_str!("../../transcripts/guest.script");
+const OWNER: &str = include_str!("../transcripts/owner.script");
+const GUEST: &str = include_str!("../transcripts/guest.script");
 
 fn transcripts() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("transcripts")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/transcripts")
 }
 
 /// What a script printed, each line after a `> ` with the command... without what differs from world to world: the folder.

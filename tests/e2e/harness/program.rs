@@ -1,39 +1,14 @@
-//! The program under test, built once.
+//! The program under test.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
-use std::sync::OnceLock;
 
 /// The `node` binary, of the same profile as the tests and as new as the sources.
-///
-/// Cargo builds no binaries of other packages for a test, so this asks it to. It holds no lock while tests run.
-pub(crate) fn node() -> &'static Path {
-    static NODE: OnceLock<PathBuf> = OnceLock::new();
-    NODE.get_or_init(|| {
-        let test = std::env::current_exe().unwrap();
-        // <target>/<profile>/deps/<test>
-        let profile = test.parent().and_then(Path::parent).unwrap();
-        let target = profile.parent().unwrap();
-        let name = match profile.file_name().and_then(|name| name.to_str()) {
-            Some("debug") | None => "dev",
-            Some(name) => name,
-        };
-        let status = Command::new(env!("CARGO"))
-            .args(["build", "--quiet", "--package", "node", "--bin", "node", "--profile", name])
-            .arg("--manifest-path")
-            .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml"))
-            .arg("--target-dir")
-            .arg(target)
-            .status()
-            .expect("cargo runs");
-        assert!(status.success(), "node does not build");
-        profile.join("node")
-    })
-}
+const NODE: &str = env!("CARGO_BIN_EXE_node");
 
 /// A command that runs `node` with nothing of this environment that could change what it does.
 pub(crate) fn command() -> Command {
-    let mut command = Command::new(node());
+    let mut command = Command::new(NODE);
     clean(&mut command);
     command
 }
@@ -48,7 +23,7 @@ pub(crate) fn command_with_file_system(folder: &Path, options: &str) -> Option<C
         return None;
     }
     let mut command = Command::new("unshare");
-    command.args(["-rm", "sh", "-c", &format!("{mount} && exec \"$0\" \"$@\"")]).arg(node());
+    command.args(["-rm", "sh", "-c", &format!("{mount} && exec \"$0\" \"$@\"")]).arg(NODE);
     clean(&mut command);
     Some(command)
 }
