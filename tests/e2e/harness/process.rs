@@ -150,10 +150,7 @@ impl Process {
 
     /// Processor time that it has used, in clock ticks of 10 ms.
     pub(crate) fn cpu_ticks(&self) -> u64 {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap();
-        // Behind the name, which may hold anything, the time in the program and in the system are fields 12 and 13.
-        let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
-        fields[11..13].iter().map(|ticks| ticks.parse::<u64>().unwrap()).sum()
+        cpu_ticks(&format!("/proc/{}/stat", self.pid()))
     }
 
     /// Forgets how much memory it had at most until now.
@@ -188,4 +185,16 @@ impl Printed {
             }
         }
     }
+}
+
+/// Processor time of the calling thread, in clock ticks of 10 ms.
+pub(crate) fn own_cpu_ticks() -> u64 {
+    cpu_ticks("/proc/thread-self/stat")
+}
+
+fn cpu_ticks(path: &str) -> u64 {
+    let stat = std::fs::read_to_string(path).unwrap();
+    // Behind the name, which may hold anything, the time in the program and in the system are fields 12 and 13.
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+    fields[11..13].iter().map(|ticks| ticks.parse::<u64>().unwrap()).sum()
 }
