@@ -254,6 +254,23 @@ fn a_download_begun_anew_elsewhere_says_what_is_left_behind() {
 }
 
 #[test]
+fn a_stopped_download_that_cannot_begin_elsewhere_is_as_it_was() {
+    let (mut world, _, others) = swarm(17, pieces(1, 64), &["bob"]);
+    let bob = others[0];
+    world.fetch(bob, "g", "f");
+    world.until_held(bob, "f", 8);
+    world.ok(bob, Command::StopDownload { group: group("g"), name: file("f") });
+    world.put(bob, "/taken", pieces(2, 1));
+    let taken =
+        Command::DownloadFile { group: group("g"), name: file("f"), place: place("/taken"), named: true };
+    assert_eq!(world.refused(bob, taken), Refusal::Disk(DiskError::Exists));
+    assert!(!world.was_told(bob, |news| matches!(news, News::PartLeft { .. })));
+    assert_eq!(world.download_state(bob, "f"), Some(DownloadState::Stopped));
+    let Reply::Downloading { held, .. } = world.fetch(bob, "g", "f") else { panic!("it goes on") };
+    assert!(held >= 8, "{held}");
+}
+
+#[test]
 fn a_seeder_hears_that_a_leecher_has_all_of_it() {
     let (mut world, alice, others) = swarm(16, pieces(1, 8), &["bob"]);
     let bob = others[0];

@@ -34,7 +34,7 @@ pub(super) enum Job {
     /// A share, looked at before it is served; the command, if a person waits.
     OpenShare { file: FileId, id: Option<CommandId> },
     /// A partial file, opened for a download; whether an earlier one goes on.
-    OpenPart { file: FileId, id: CommandId, resume: bool },
+    OpenPart { file: FileId, id: CommandId, earlier: Option<Place> },
     /// The digests of a piece that arrived.
     Hash { extent: Extent, slot: Slot, link: LinkId },
     /// A verified piece, on its way to the disk.

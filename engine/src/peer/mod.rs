@@ -244,7 +244,7 @@ impl Peer {
                 self.remembered(job, &outcome, turn);
             }
             Job::OpenShare { file, id } => self.share_opened(file, id, outcome, turn),
-            Job::OpenPart { file, id, resume } => self.part_opened(file, (id, resume), outcome, turn),
+            Job::OpenPart { file, id, earlier } => self.part_opened(file, (id, earlier), outcome, turn),
             Job::Hash { extent, slot, link } => self.hashed((extent, slot, link), outcome, turn),
             Job::Write { extent, slot, link, cv } => self.written((extent, slot, link), cv, outcome, turn),
             Job::Finish { file } => self.finished(file, outcome, turn),

@@ -188,9 +188,6 @@ impl Peer {
             earlier.filter(|file| file.content.hashes == content.hashes).and_then(|file| file.hashes.clone());
         let place = if named { place } else { earlier_place.clone().unwrap_or(place) };
         let resume = earlier_place.as_ref() == Some(&place);
-        if let Some(left) = earlier_place.filter(|_| !resume) {
-            turn.tell(News::PartLeft { group: key.0.clone(), name: key.1.clone(), place: left });
-        }
         if self.closing.contains(&place) {
             return self.after_closing.push(Wanted { id, key, content, place });
         }
@@ -201,27 +198,43 @@ impl Peer {
             new.fetched = Some(Fetched { began: turn.now, ..Fetched::default() });
         }
         let work = Work::OpenPart { file, place, size: content.size, hashes, resume };
-        self.jobs.start(Job::OpenPart { file, id, resume }, work, turn);
+        self.jobs.start(Job::OpenPart { file, id, earlier: earlier_place }, work, turn);
     }
 
     pub(super) fn part_opened(
         &mut self,
         id: FileId,
-        (command, resume): (CommandId, bool),
+        (command, earlier): (CommandId, Option<Place>),
         outcome: Outcome,
         turn: &mut Turn<'_>,
     ) {
         match outcome {
-            Outcome::PartOpen(pieces) => self.start_fetching(id, command, pieces, turn),
+            Outcome::PartOpen(pieces) => {
+                self.tell_what_is_left(id, earlier, turn);
+                self.start_fetching(id, command, pieces, turn);
+            }
             Outcome::Failed(why) => {
-                if resume {
-                    self.end_file(id, Ended::Stopped, turn);
-                } else {
-                    self.files.remove(id);
+                match (earlier, self.files.get_mut(id)) {
+                    // The earlier one is as stopped as it was, and where it was.
+                    (Some(place), Some(file)) => {
+                        file.place = place;
+                        self.end_file(id, Ended::Stopped, turn);
+                    }
+                    _ => self.files.remove(id),
                 }
                 self.reply(command, Err(Refusal::Disk(why)), turn);
             }
             other => unreachable!("opening a part does not end in {other:?}"),
+        }
+    }
+
+    /// Says where an earlier download of a file stopped, if this one is at another place.
+    fn tell_what_is_left(&self, id: FileId, earlier: Option<Place>, turn: &mut Turn<'_>) {
+        if let (Some(place), Some(file)) = (earlier, self.files.get(id))
+            && place != file.place
+        {
+            let (group, name) = file.key.clone();
+            turn.tell(News::PartLeft { group, name, place });
         }
     }
 

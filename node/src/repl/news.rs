@@ -32,7 +32,7 @@ pub(crate) fn news(news: &News, detail: Detail) -> String {
             )
         }
         News::PartLeft { group, name, place: at } => format!(
-            "note: [{group}] {name} is fetched anew; what was here of it stays in {}.part, and is not used\n",
+            "note: [{group}] {name} is fetched anew; what an earlier download has of it stays in the partial file of {}, and is not used\n",
             place(at)
         ),
         News::ShareLost { group, name, why } => {
