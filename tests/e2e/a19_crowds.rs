@@ -22,7 +22,7 @@ use rustls::pki_types::ServerName;
 use crate::harness::process::own_cpu_ticks;
 use crate::harness::wire::Link;
 use crate::harness::world::group;
-use crate::harness::{Client, Member, World, until};
+use crate::harness::{Client, Member, SetOnDrop, World, until};
 
 /// Own memory of a tracker for one idle connection.
 const BYTES_PER_CONNECTION_MAX: u64 = 16 * 1024;
@@ -196,15 +196,6 @@ fn flood(targets: &[SocketAddr], count: usize, rounds: &AtomicUsize, over: &Atom
     Duration::from_millis(10 * (own_cpu_ticks() - before))
 }
 
-/// Ends a flood, whatever happens to the test.
-struct Over<'a>(&'a AtomicBool);
-
-impl Drop for Over<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
-
 /// How long bob takes for the rest of a download that runs, from here on among so many connections to those, which come to nothing; and
 /// the processor time of whoever makes the connections.
 fn rest_of_a_download(bob: &mut Client, targets: &[SocketAddr], count: usize) -> (Duration, Duration) {
@@ -213,7 +204,7 @@ fn rest_of_a_download(bob: &mut Client, targets: &[SocketAddr], count: usize) ->
     let (rounds, over) = (AtomicUsize::new(0), AtomicBool::new(count == 0));
     let began = Instant::now();
     thread::scope(|scope| {
-        let guard = Over(&over);
+        let guard = SetOnDrop(&over);
         let flood = scope.spawn(|| flood(targets, count, &rounds, &over));
         bob.ok("wait");
         let took = began.elapsed();

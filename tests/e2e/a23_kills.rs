@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::harness::Cluster;
+use crate::harness::{Cluster, SetOnDrop};
 
 #[test]
 fn nothing_that_was_acknowledged_is_lost_whatever_is_killed() {
@@ -12,6 +12,7 @@ fn nothing_that_was_acknowledged_is_lost_whatever_is_killed() {
     let clients: Vec<_> = (1..=3).map(|first| cluster.user(&format!("user{first}"), first)).collect();
     let done = AtomicBool::new(false);
     let acknowledged: BTreeSet<String> = std::thread::scope(|scope| {
+        let end = SetOnDrop(&done);
         let work = clients.into_iter().enumerate().map(|(index, mut client)| {
             let done = &done;
             scope.spawn(move || {
@@ -36,7 +37,7 @@ fn nothing_that_was_acknowledged_is_lost_whatever_is_killed() {
             cluster.start(victim);
             cluster.leader();
         }
-        done.store(true, Ordering::Release);
+        drop(end);
         work.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
     });
     assert!(acknowledged.len() >= kills, "{} changes are no load", acknowledged.len());

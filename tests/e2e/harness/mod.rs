@@ -10,6 +10,7 @@ pub(crate) mod proxy;
 pub(crate) mod wire;
 pub(crate) mod world;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 pub(crate) use client::Client;
@@ -33,6 +34,15 @@ pub(crate) fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
         }
         assert!(Instant::now() < end, "it did not happen in {DEADLINE:?}: {what}");
         std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Sets a flag at the end of its scope, also when that is left by a panic: so those who work beside it end as well.
+pub(crate) struct SetOnDrop<'a>(pub(crate) &'a AtomicBool);
+
+impl Drop for SetOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
     }
 }
 

@@ -4,6 +4,7 @@ use std::fmt;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
+use std::time::Instant;
 
 use engine::id::FileId;
 use engine::limits::CHUNK_LEN_MAX;
@@ -158,7 +159,9 @@ impl Link {
 
     /// The next message of a peer, answering its pings; none when the connection has ended.
     pub(crate) fn peer_message(&mut self) -> Option<PeerMessage> {
+        let end = Instant::now() + DEADLINE;
         loop {
+            assert!(Instant::now() < end, "nothing but pings came for {DEADLINE:?}");
             let Frame::Message(body) = self.receive()? else { panic!("data that nobody asked for") };
             match codec::decode(&body).unwrap() {
                 // If this cannot be sent, the next read says so.

@@ -1,7 +1,9 @@
 //! A network of its own for one test: a tracker, a folder, and clients.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::hash::{BuildHasher as _, RandomState};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU16, Ordering};
 
 use node::identity::Identity;
@@ -106,19 +108,13 @@ pub(crate) fn join(group: &str, owner: &mut Client, member: &mut Client) {
 impl Tracker {
     fn start(folder: &Path) -> Tracker {
         let (list, data) = (folder.join("tracker_info.txt"), folder.join("tracker"));
-        loop {
-            let address = free_address();
-            std::fs::write(&list, format!("{address}\n")).unwrap();
-            let process = run(&list, &data, None);
-            if process.try_line(0, |line| line.contains("listens on")).is_ok() {
-                let fingerprint = fingerprint(&process);
-                std::fs::write(&list, format!("{address} {fingerprint}\n")).unwrap();
-                return Tracker { process, address, fingerprint, list, data };
-            }
-            // Somebody may have been faster to take the port; anything else is a failure.
-            let why = process.transcript();
-            assert!(why.contains("end the process that uses the port"), "no tracker: {why}");
-        }
+        let address = free_address();
+        std::fs::write(&list, format!("{address}\n")).unwrap();
+        let process = run(&list, &data, None);
+        process.wait_line("it listens", 0, |line| line.contains("listens on"));
+        let fingerprint = fingerprint(&process);
+        std::fs::write(&list, format!("{address} {fingerprint}\n")).unwrap();
+        Tracker { process, address, fingerprint, list, data }
     }
 
     /// Its key, taken from its disk.
@@ -180,18 +176,17 @@ fn run(list: &Path, data: &Path, recording: Option<&Path>) -> Process {
     Process::start("tracker", &mut command)
 }
 
-/// An address on which nobody listens. Its port lies below those that systems give to outgoing connections, so that none of those takes
-/// it while a tracker is restarted.
+/// An address on which nobody listens, nor will while a tracker is restarted: its port lies below those that systems give to outgoing
+/// connections, and where all of 127.0.0.0/8 is the machine's own, each test process has an address for itself.
 pub(crate) fn free_address() -> SocketAddr {
     const PORTS: std::ops::Range<u16> = 12_000..30_000;
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    // Test processes that run side by side begin at different places.
-    let start = u16::try_from(std::process::id() % u32::from(PORTS.end - PORTS.start)).unwrap();
-    loop {
-        let step = NEXT.fetch_add(1, Ordering::Relaxed).wrapping_add(start) % (PORTS.end - PORTS.start);
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, PORTS.start + step));
-        if TcpListener::bind(address).is_ok() {
-            return address;
-        }
-    }
+    static OWN: LazyLock<[u8; 8]> = LazyLock::new(|| RandomState::new().hash_one(()).to_le_bytes());
+    static STEP: AtomicU16 = AtomicU16::new(0);
+    let [high, middle, low, port @ .., _, _, _] = *OWN;
+    let address = match cfg!(target_os = "linux") {
+        true => Ipv4Addr::new(127, high, middle, low.clamp(2, 254)),
+        false => Ipv4Addr::LOCALHOST,
+    };
+    let step = u16::from_le_bytes(port).wrapping_add(STEP.fetch_add(1, Ordering::Relaxed));
+    SocketAddr::from((address, PORTS.start + step % (PORTS.end - PORTS.start)))
 }
