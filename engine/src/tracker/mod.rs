@@ -273,8 +273,13 @@ impl Tracker {
 
     /// Takes in what happened; appends what must be done.
     pub fn handle(&mut self, now: Time, input: Input, outbox: &mut Outbox) {
+        // First of all, so that nothing is said any more on a link that is no more.
+        if let Input::LinkDown { link } = input {
+            self.link_down(now, link);
+        }
         self.count(now, outbox);
         match input {
+            Input::LinkDown { .. } => {}
             Input::LinkUp { link, device, from } => {
                 if let Some(old) = self.sessions.open(now, link, device, from) {
                     self.drop_link(old);
@@ -282,8 +287,6 @@ impl Tracker {
                 }
                 self.sweep.get_or_insert(now + IDLE);
             }
-            Input::LinkDown { link } if self.cluster.is_ours(link) => self.colleague_lost(now, link),
-            Input::LinkDown { link } => self.drop_link(link),
             Input::Message { link, message } => self.message(now, link, message, outbox),
             Input::Sent { link, messages } if self.cluster.is_ours(link) => {
                 self.colleague_refunds(link, messages);
@@ -366,6 +369,14 @@ impl Tracker {
             Deed::Send(message) => self.send_raft(message),
             Deed::SendSnapshot(head, bytes) => self.send_snapshot(head, bytes),
             Deed::Read(number, index) => self.round_ended(number, index),
+        }
+    }
+
+    fn link_down(&mut self, now: Time, link: LinkId) {
+        if self.cluster.is_ours(link) {
+            self.colleague_lost(now, link);
+        } else {
+            self.drop_link(link);
         }
     }
 

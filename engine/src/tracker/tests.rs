@@ -6,6 +6,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr};
 
+use super::cluster::Listed;
 use super::io::{Action, Input, Outcome, Stored, Work};
 use super::{Config, Tracker, login};
 use crate::id::{DeviceId, JobId, Key, LinkId, Salt};
@@ -161,6 +162,35 @@ fn create_user(name: &str) -> Request {
 
 fn create_group(name: &str) -> Request {
     Request::Change(Change::CreateGroup { group: GroupName::new(name).unwrap() })
+}
+
+#[test]
+fn nothing_is_said_on_a_link_that_is_no_more_however_late_the_tracker_is() {
+    let there = ([127, 0, 0, 1], 2).into();
+    let others = vec![Listed { number: 2, address: there, device: None }];
+    let config = Config { others, ..Config::alone(Seed([7; 32]), DeviceId([9; 32])) };
+    let mut tracker = Tracker::new(config, &Stored::default()).unwrap();
+    let (mut now, link) = (Time(1), LinkId(1));
+    let mut give = |now, input| {
+        let mut outbox = Vec::new();
+        tracker.handle(now, input, &mut outbox);
+        let speaks = outbox.iter().any(|action| matches!(action, Action::Speak { .. }));
+        let job = outbox.into_iter().find_map(|action| match action {
+            Action::Start { job, work: Work::Persist(_) } => Some(job),
+            _ => None,
+        });
+        (speaks, job)
+    };
+    let (_, mut writing) = give(now, Input::Wake);
+    while let Some(job) = writing {
+        (_, writing) = give(now, Input::Done { job, outcome: Outcome::Durable });
+    }
+    now += Span::from_secs(1);
+    let (greets, _) = give(now, Input::Reached { tracker: 2, link, device: DeviceId([8; 32]) });
+    assert!(greets);
+    now += Span::from_secs(2);
+    let (speaks, _) = give(now, Input::LinkDown { link });
+    assert!(!speaks, "it was time to say hello again");
 }
 
 #[test]

@@ -33,6 +33,9 @@ use rand_chacha::rand_core::SeedableRng as _;
 use client::Client;
 use network::Line;
 
+/// How much later than it is due a wakeup comes at most: other things happen in between, as they do on a busy machine.
+const LATE_MAX: Span = Span::from_millis(20);
+
 /// How long a write takes when nothing is wrong.
 const SYNC: Span = Span::from_millis(3);
 
@@ -205,11 +208,12 @@ impl World {
     }
 
     fn arm(&mut self, index: usize) {
-        let node = &mut self.nodes[index];
-        let Some(at) = node.machine.as_ref().and_then(|machine| machine.next_wakeup()) else { return };
-        let at = at.max(self.now);
-        if node.wake.is_none_or(|planned| at < planned) {
-            node.wake = Some(at);
+        let wakeup = self.nodes[index].machine.as_ref().and_then(|machine| machine.next_wakeup());
+        let Some(wakeup) = wakeup else { return };
+        let due = wakeup.max(self.now);
+        if self.nodes[index].wake.is_none_or(|planned| due + LATE_MAX < planned) {
+            let at = due + Span(self.draw(LATE_MAX.0));
+            self.nodes[index].wake = Some(at);
             self.plan(at, Event::Wake(index));
         }
     }
@@ -237,6 +241,7 @@ impl World {
                     index + 1,
                     self.now
                 );
+                self.assert_stands(index, link);
                 self.close(index, link);
             }
             Action::Reach { tracker, expected, .. } => self.dial(index, life, tracker, expected),

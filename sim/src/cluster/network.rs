@@ -47,7 +47,19 @@ impl World {
         self.plan(at, event);
     }
 
+    /// A tracker does something with a link, which it was not told is no more.
+    pub(super) fn assert_stands(&self, node: usize, link: LinkId) {
+        let me = (node, self.nodes[node].life);
+        let stands = self.lines.get(&link).is_some_and(|line| match line.dialler {
+            Dialler::Tracker(dialler, life) if (dialler, life) == me => line.up[0],
+            _ => line.acceptor == me && line.up[1],
+        });
+        let name = &self.name;
+        assert!(stands, "seed {name}: tracker {} names {link:?}, which is down, at {}", node + 1, self.now);
+    }
+
     pub(super) fn sent(&mut self, node: usize, link: LinkId) {
+        self.assert_stands(node, link);
         let life = self.nodes[node].life;
         self.plan(self.now + Span(50), Event::Sent { node, life, link });
     }
