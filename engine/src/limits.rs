@@ -235,6 +235,13 @@ pub const HAVE_DELAY: Span = Span::from_millis(5);
 /// How often a download tells the tracker how far it is, and asks for peers if it has few.
 pub const ANNOUNCE: Span = Span::from_secs(5);
 
+/// How long a tracker of which something was asked may say nothing before it is asked whether it is there.
+pub const TRACKER_QUIET: Span = Span::from_secs(1);
+
+/// How long it may take to answer that. One that is cut off, or whose machine is dead, is left for the next after 5 s in all; writing a
+/// registry of half a million users takes a tracker no longer.
+pub const TRACKER_SILENCE: Span = Span::from_secs(4);
+
 /// How long a command waits for a tracker.
 pub const TRACKER_PATIENCE: Span = Span::from_secs(15);
 

@@ -37,6 +37,7 @@ mod a22_backup;
 mod a23_kills;
 mod a24_costs;
 mod a25_full_tracker;
+mod a26_cut_lines;
 mod limits;
 mod readme;
 mod recordings;

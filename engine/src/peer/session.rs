@@ -17,7 +17,8 @@ use super::turn::Turn;
 use super::{KEEP_ALIVE, Peer};
 use crate::id::{DialId, Key, LinkId};
 use crate::limits::{
-    LINK_CREDIT, REQUESTS_PER_LINK, REQUESTS_WAITING_MAX, TRACKER_PATIENCE, TRACKER_RETRY_MAX,
+    LINK_CREDIT, REQUESTS_PER_LINK, REQUESTS_WAITING_MAX, SWEEP, TRACKER_PATIENCE, TRACKER_QUIET,
+    TRACKER_RETRY_MAX, TRACKER_SILENCE,
 };
 use crate::name::UserName;
 use crate::refusal::Refusal;
@@ -59,6 +60,8 @@ struct Up {
     address: SocketAddr,
     credit: u32,
     heard: Time,
+    /// Since when it has not answered whether it is there.
+    doubted: Option<Time>,
     /// Requests sent on this link and not answered, whether or not somebody here still waits for the answer.
     unanswered: BTreeSet<u64>,
     /// Whether the tracker knows who is logged in; if not, nothing else is asked.
@@ -114,8 +117,9 @@ impl Session {
         }
     }
 
+    /// Whether something is awaited of a tracker.
     pub(super) fn is_waiting(&self) -> bool {
-        !self.waiting.is_empty()
+        !self.waiting.is_empty() || matches!(&self.state, State::Up(up) if up.doubted.is_some())
     }
 
     /// Whether announcements reach a tracker that knows who sends them.
@@ -201,9 +205,15 @@ impl Peer {
             unreachable!("the caller looked at the dial")
         };
         let restored = self.session.user.is_none();
-        let up =
-            Up { link, address, credit: LINK_CREDIT, heard: turn.now, unanswered: BTreeSet::new(), restored };
-        self.session.state = State::Up(up);
+        self.session.state = State::Up(Up {
+            link,
+            address,
+            credit: LINK_CREDIT,
+            heard: turn.now,
+            doubted: None,
+            unanswered: BTreeSet::new(),
+            restored,
+        });
         self.session.distrusted = None;
         self.alarms.set(Alarm::KeepAlive, turn.now + KEEP_ALIVE);
         self.tell_tracker(ClientMessage::Hello { listen: Address(self.config.listen) }, turn);
@@ -243,7 +253,7 @@ impl Peer {
         let seq = self.session.seq;
         self.session.seq += 1;
         self.session.waiting.insert(seq, Waiting { request, purpose, since: turn.now, sent: false });
-        self.alarms.set(Alarm::Sweep, turn.now + crate::limits::SWEEP);
+        self.alarms.set(Alarm::Sweep, turn.now + SWEEP);
         self.send_requests(turn);
     }
 
@@ -281,6 +291,7 @@ impl Peer {
     pub(super) fn from_tracker(&mut self, message: TrackerMessage, turn: &mut Turn<'_>) {
         if let State::Up(up) = &mut self.session.state {
             up.heard = turn.now;
+            up.doubted = None;
             // One that does not let this client in is no better than one that does not answer.
             if up.restored {
                 self.session.failures = 0;
@@ -350,6 +361,7 @@ impl Peer {
 
     /// Looks for requests that nobody answers.
     pub(super) fn sweep_requests(&mut self, turn: &mut Turn<'_>) {
+        self.doubt_tracker(turn);
         let late = |waiting: &Waiting| turn.now.since(waiting.since) >= TRACKER_PATIENCE;
         if self.session.waiting.values().any(|waiting| waiting.sent && late(waiting)) {
             self.give_up_tracker(turn);
@@ -366,12 +378,24 @@ impl Peer {
         }
     }
 
-    /// Says something on a link that may otherwise look dead, or gives it up if it does.
-    pub(super) fn keep_tracker_alive(&mut self, turn: &mut Turn<'_>) {
-        if matches!(&self.session.state, State::Up(up) if turn.now.since(up.heard) >= crate::limits::IDLE) {
-            return self.give_up_tracker(turn);
+    /// Asks a tracker that says nothing while something waits for it whether it is there; leaves it if that is not answered either.
+    fn doubt_tracker(&mut self, turn: &mut Turn<'_>) {
+        let State::Up(up) = &self.session.state else { return };
+        let is_asked = self.session.waiting.values().any(|waiting| waiting.sent);
+        match up.doubted {
+            Some(since) if turn.now.since(since) >= TRACKER_SILENCE => self.give_up_tracker(turn),
+            None if is_asked && turn.now.since(up.heard) >= TRACKER_QUIET => self.keep_tracker_alive(turn),
+            _ => {}
         }
+    }
+
+    /// Says something on a link that may otherwise look dead, and looks whether that is answered.
+    pub(super) fn keep_tracker_alive(&mut self, turn: &mut Turn<'_>) {
         self.tell_tracker(ClientMessage::Ping, turn);
+        if let State::Up(up) = &mut self.session.state {
+            up.doubted.get_or_insert(turn.now);
+            self.alarms.set(Alarm::Sweep, turn.now + SWEEP);
+        }
     }
 
     /// Tells the tracker that this client goes.

@@ -2,11 +2,13 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use rustix::process::Signal;
 use tempfile::TempDir;
 
 use super::client::{Client, Home};
+use super::lan::{HUB, Lan};
 use super::process::Process;
 use super::{program, until, world};
 
@@ -14,6 +16,8 @@ use super::{program, until, world};
 #[derive(Debug)]
 pub(crate) struct Cluster {
     pub(crate) trackers: Vec<Tracker>,
+    /// Where they are, each on a host of its number; on this one if there is none.
+    lan: Option<Lan>,
     folder: TempDir,
     list: PathBuf,
 }
@@ -43,18 +47,35 @@ impl Cluster {
     /// As many trackers, of which one leads.
     pub(crate) fn new(count: usize) -> Cluster {
         let mut cluster = Cluster::not_started(count);
-        (1..=count).for_each(|number| cluster.start(number));
-        cluster.leader();
+        cluster.begin();
         cluster
+    }
+
+    /// The same, each on a host of its own, and clients at the hub.
+    pub(crate) fn on(lan: Lan, count: usize) -> Cluster {
+        let address = |number| SocketAddr::new(Lan::address(number), 7_000);
+        let mut cluster = Cluster::at((1..=count).map(address), Some(lan));
+        cluster.begin();
+        cluster
+    }
+
+    fn begin(&mut self) {
+        (1..=self.trackers.len()).for_each(|number| self.start(number));
+        self.leader();
     }
 
     /// As many trackers, none of them started.
     pub(crate) fn not_started(count: usize) -> Cluster {
+        Cluster::at((0..count).map(|_| world::free_address()), None)
+    }
+
+    fn at(addresses: impl Iterator<Item = SocketAddr>, lan: Option<Lan>) -> Cluster {
         let folder = tempfile::Builder::new().prefix("e2e-").tempdir().unwrap();
         let list = folder.path().join("tracker_info.txt");
-        let trackers: Vec<Tracker> = (1..=count)
-            .map(|number| Tracker {
-                address: world::free_address(),
+        let trackers: Vec<Tracker> = (1..)
+            .zip(addresses)
+            .map(|(number, address)| Tracker {
+                address,
                 number,
                 data: folder.path().join(format!("tracker-{number}")),
                 process: None,
@@ -63,7 +84,22 @@ impl Cluster {
             .collect();
         let lines = trackers.iter().map(|tracker| format!("{}\n", tracker.address));
         std::fs::write(&list, lines.collect::<String>()).unwrap();
-        Cluster { trackers, folder, list }
+        Cluster { trackers, lan, folder, list }
+    }
+
+    /// A command that runs `node` on a host.
+    fn command(&self, host: usize) -> Command {
+        self.lan.as_ref().map_or_else(program::command, |lan| lan.command(host))
+    }
+
+    /// Cuts a tracker off from everybody. No connection ends by it.
+    pub(crate) fn cut_off(&self, number: usize) {
+        self.lan.as_ref().expect("it has a line").set_line(number, "down");
+    }
+
+    /// Lets it in again.
+    pub(crate) fn let_in(&self, number: usize) {
+        self.lan.as_ref().expect("it has a line").set_line(number, "up");
     }
 
     pub(crate) fn folder(&self) -> &Path {
@@ -80,8 +116,8 @@ impl Cluster {
 
     /// Starts a tracker.
     pub(crate) fn start(&mut self, number: usize) {
-        let list = self.list.clone();
-        self.tracker(number).start(&list);
+        let (mut command, list) = (self.command(number), self.list.clone());
+        self.tracker(number).start(&mut command, &list);
     }
 
     /// Ends a tracker as `kill -9` does.
@@ -160,17 +196,19 @@ impl Cluster {
 
     /// A client at which a new user of that name is logged in, at tracker `first` if that runs.
     pub(crate) fn user(&self, name: &str, first: usize) -> Client {
-        let mut client = Client::start(self.home(name, first));
+        let home = self.home(name, first);
+        let mut command = self.command(HUB);
+        command.args(home.arguments()).current_dir(&home.work);
+        let mut client = Client::start_as(home, &mut command);
         client.create_and_log_in();
         client
     }
 }
 
 impl Tracker {
-    fn start(&mut self, list: &Path) {
-        let mut command = program::command();
+    fn start(&mut self, command: &mut Command, list: &Path) {
         command.arg("tracker").arg(list).arg(self.number.to_string()).arg("--data-dir").arg(&self.data);
-        let process = Process::start(&format!("tracker {}", self.number), &mut command);
+        let process = Process::start(&format!("tracker {}", self.number), command);
         process.wait_line("it listens", 0, |line| line.contains("listens on"));
         (self.process, self.seen) = (Some(process), 0);
     }

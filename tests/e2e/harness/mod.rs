@@ -3,6 +3,7 @@
 pub(crate) mod client;
 pub(crate) mod cluster;
 pub(crate) mod content;
+pub(crate) mod lan;
 pub(crate) mod member;
 pub(crate) mod process;
 pub(crate) mod program;
@@ -16,6 +17,7 @@ use std::time::{Duration, Instant};
 pub(crate) use client::Client;
 pub(crate) use cluster::Cluster;
 pub(crate) use content::Content;
+pub(crate) use lan::Lan;
 pub(crate) use member::Member;
 pub(crate) use world::World;
 

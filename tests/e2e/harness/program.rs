@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 /// The `node` binary, of the same profile as the tests and as new as the sources.
-const NODE: &str = env!("CARGO_BIN_EXE_node");
+pub(crate) const NODE: &str = env!("CARGO_BIN_EXE_node");
 
 /// A command that runs `node` with nothing of this environment that could change what it does.
 pub(crate) fn command() -> Command {
