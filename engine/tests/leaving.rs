@@ -59,7 +59,7 @@ fn quit_ends_a_client_and_everybody_is_told() {
     world.within(Span::from_secs(1), "the end", |world| world.has_exited(bob));
     world.advance(Span::from_secs(1));
     let status = world.tracker_status().unwrap();
-    assert_eq!((status.links, status.sessions, status.swarm_entries), (1, 1, 1));
+    assert_eq!((status.clients, status.sessions, status.swarm_entries), (1, 1, 1));
     world.ok(alice, Command::Quit { when: Leaving::Now });
     world.within(Span::from_secs(1), "the end", |world| world.has_exited(alice));
 }

@@ -158,7 +158,7 @@ pub(crate) struct DemoArgs {
     #[arg(value_name = "FILE")]
     file: Option<PathBuf>,
     /// Length of the file that is made, in MiB
-    #[arg(long, value_name = "MIB", default_value_t = 256, value_parser = clap::value_parser!(u64).range(..=1_048_576))]
+    #[arg(long, value_name = "MIB", default_value_t = 256, value_parser = clap::value_parser!(u64).range(1..=1_048_576))]
     size_mib: u64,
     /// How many peers fetch the file
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=32))]

@@ -36,6 +36,10 @@ fn a_client_whose_tracker_dies_goes_on_at_another_within_three_seconds() {
     ann.ok("create_group chemistry");
     let took = killed.elapsed();
     assert!(took < Duration::from_secs(3), "{took:?}");
+    let next = cluster.leader();
+    cluster.told(next, "this tracker leads now");
+    let clients = cluster.status(1 + leader % 3).text + &cluster.status(1 + (leader + 1) % 3).text;
+    assert_eq!(clients.matches("clients   1 connected, 1 logged in").count(), 1, "{clients}");
     assert_eq!(ann.json("list_groups").as_array().unwrap().len(), 2);
     cluster.start(leader);
     cluster.leader();

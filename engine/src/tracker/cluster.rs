@@ -47,6 +47,8 @@ pub struct Listed {
 #[derive(Debug, Default)]
 pub(super) struct Cluster {
     colleagues: Vec<Colleague>,
+    /// Which tracker leads, as far as the person at the console was told.
+    pub(super) told_leader: Option<u16>,
 }
 
 #[derive(Debug)]
@@ -169,7 +171,7 @@ impl Colleague {
 
 impl Cluster {
     pub(super) fn new(others: &[Listed]) -> Cluster {
-        Cluster { colleagues: others.iter().map(Colleague::new).collect() }
+        Cluster { told_leader: None, colleagues: others.iter().map(Colleague::new).collect() }
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -94,6 +94,10 @@ impl Members {
         self.by_id.iter().find(|(_, member)| member.number == number).map(|(id, member)| (*id, *member))
     }
 
+    fn number_of(&self, id: ReplicaId) -> Option<u16> {
+        self.by_id.get(&id).map(|member| member.number)
+    }
+
     pub(super) fn devices(&self) -> List<DeviceId, MEMBERS_MAX> {
         List::new(self.by_id.values().map(|member| member.device).take(MEMBERS_MAX).collect())
     }
@@ -300,6 +304,24 @@ impl Tracker {
             Ok("on its way; status shows when it is done".into())
         } else {
             Err("no leader takes it now, or another change of the members is under way: see status, and ask again".into())
+        }
+    }
+
+    /// The number of the tracker that leads, if one is known.
+    pub(super) fn leader(&self) -> Option<u16> {
+        self.replica.leader().and_then(|leader| self.members.number_of(leader))
+    }
+
+    /// Tells the person at the console when another tracker leads than was told last.
+    pub(super) fn tell_leader(&mut self, outbox: &mut Outbox) {
+        let told = self.cluster.told_leader;
+        let leader = self.leader().filter(|leader| !self.cluster.is_empty() && told != Some(*leader));
+        let Some(leader) = leader else { return };
+        self.cluster.told_leader = Some(leader);
+        if leader == self.number {
+            say(outbox, "this tracker leads now");
+        } else {
+            say(outbox, &format!("tracker {leader} leads now"));
         }
     }
 

@@ -108,8 +108,8 @@ pub struct Status {
     pub groups: usize,
     /// Files listed, over all groups.
     pub files: usize,
-    /// Clients connected.
-    pub links: usize,
+    /// Clients connected; the other trackers are none.
+    pub clients: usize,
     /// Of those, logged in.
     pub sessions: usize,
     /// Swarm entries: peers times files, over all trackers.
@@ -124,8 +124,8 @@ pub struct Status {
     pub role: Role,
     /// Whether it belongs to no cluster yet.
     pub blank: bool,
-    /// Whether a leader is known.
-    pub has_leader: bool,
+    /// The number of the tracker that leads, if one is known.
+    pub leader: Option<u16>,
     /// The term.
     pub term: u64,
     /// The generation.
@@ -206,7 +206,7 @@ impl Tracker {
             users: self.registry.user_count(),
             groups: self.registry.group_count(),
             files: self.registry.file_count(),
-            links: self.sessions.link_count(),
+            clients: self.sessions.client_count(),
             sessions: self.sessions.session_count(),
             swarm_entries: self.swarms.entries(),
             applied: self.registry.applied(),
@@ -214,7 +214,7 @@ impl Tracker {
             read_only: self.replica.is_full(),
             role: self.replica.role(),
             blank: self.is_blank(),
-            has_leader: self.replica.leader().is_some(),
+            leader: self.leader(),
             term: self.replica.term(),
             generation: self.replica.generation,
             digest: self.registry.digest(),
@@ -322,6 +322,7 @@ impl Tracker {
         self.look_after_changes(now, outbox);
         self.look_after_questions(now, outbox);
         self.tell_notes(outbox);
+        self.tell_leader(outbox);
     }
 
     /// Whether the replica needs time to pass: there are others, or it does not lead yet.

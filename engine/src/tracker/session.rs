@@ -42,6 +42,10 @@ impl Sessions {
         self.links.len()
     }
 
+    pub(super) fn client_count(&self) -> usize {
+        self.links.values().filter(|client| !client.is_tracker).count()
+    }
+
     pub(super) fn session_count(&self) -> usize {
         self.by_user.values().map(BTreeSet::len).sum()
     }

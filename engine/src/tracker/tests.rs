@@ -353,7 +353,7 @@ fn a_new_link_of_a_device_replaces_the_old() {
     assert_eq!(bench.closed, [(old, None)]);
     assert_eq!(bench.tracker.status(bench.now).sessions, 0);
     bench.give(Input::LinkDown { link: old });
-    assert_eq!(bench.tracker.status(bench.now).links, 1);
+    assert_eq!(bench.tracker.status(bench.now).clients, 1);
 }
 
 #[test]

@@ -175,12 +175,12 @@ fn ask(send: &impl Fn(Request) -> bool) -> Option<Status> {
 }
 
 fn render(number: usize, address: SocketAddr, status: &Status) -> String {
-    let Status { users, groups, files, links, sessions, swarm_entries, applied, committed, .. } = status;
+    let Status { users, groups, files, clients, sessions, swarm_entries, applied, committed, .. } = status;
     let Status { term, generation, digest, .. } = status;
     let (mode, role) = (mode(status), role(status));
     let mut text = format!(
         "tracker {number} on {address}: {mode}\n\
-         clients   {links} connected, {sessions} logged in\n\
+         clients   {clients} connected, {sessions} logged in\n\
          accounts  {users}\n\
          groups    {groups}\n\
          files     {files} listed, {swarm_entries} swarm entries\n\
@@ -206,7 +206,7 @@ fn mode(status: &Status) -> String {
             "waiting for the other trackers of the list: start them, or add this one at another's console, or force_single"
         }
         Status { blank: true, .. } => "waiting to be told what the others know",
-        Status { has_leader: false, .. } => {
+        Status { leader: None, .. } => {
             "no leader: start the other trackers; or, if they are gone for good, force_single"
         }
         _ if !silent.is_empty() => {
@@ -217,12 +217,13 @@ fn mode(status: &Status) -> String {
     mode.to_owned()
 }
 
-fn role(status: &Status) -> &'static str {
-    match status.role {
-        _ if status.blank => "none",
-        Role::Leader => "leader",
-        Role::Candidate => "candidate",
-        Role::Follower => "follower",
+fn role(status: &Status) -> String {
+    match (status.role, status.leader) {
+        _ if status.blank => "none".to_owned(),
+        (Role::Leader, _) => "leader".to_owned(),
+        (Role::Candidate, _) => "candidate".to_owned(),
+        (Role::Follower, Some(leader)) => format!("follower of tracker {leader}"),
+        (Role::Follower, None) => "follower of nobody".to_owned(),
     }
 }
 
@@ -340,7 +341,7 @@ mod tests {
     #[test]
     fn a_full_disk_shows_in_the_status() {
         let address = "127.0.0.1:7401".parse().unwrap();
-        let well = render(1, address, &Status { users: 3, has_leader: true, ..Status::default() });
+        let well = render(1, address, &Status { users: 3, leader: Some(1), ..Status::default() });
         assert!(well.starts_with("tracker 1 on 127.0.0.1:7401: all well\n"), "{well}");
         assert!(well.contains("accounts  3\n"), "{well}");
         assert!(

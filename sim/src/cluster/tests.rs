@@ -50,7 +50,7 @@ fn cluster_with_a_lost_disk(seed: u64) -> (World, usize, usize) {
 }
 
 fn follows(world: &World, index: usize) -> bool {
-    world.status(index).is_some_and(|status| !status.blank && status.applied > 0 && status.has_leader)
+    world.status(index).is_some_and(|status| !status.blank && status.applied > 0 && status.leader.is_some())
 }
 
 #[test]
