@@ -3,7 +3,7 @@
 use engine::bitfield::Bitfield;
 use engine::id::{Blake3, ChainingValue, FileId};
 use engine::name::{FileName, GroupName, Place, UserName};
-use engine::peer::io::{Entry, Outcome, Stamp, Survey};
+use engine::peer::io::{Entry, Outcome, Recalled, Stamp, Survey};
 use engine::piece::{Extent, Size};
 use engine::refusal::DiskError;
 use engine::table::Table;
@@ -136,12 +136,10 @@ impl Disk {
     }
 
     pub(crate) fn recall(&self, user: &UserName) -> Outcome {
+        let noted = |entry: &Entry| self.parts.get(&entry.place).map_or(0, |part| part.pieces.count());
+        let entries = self.memory.values().filter(|entry| entry.user == *user);
         Outcome::Recalled(
-            self.memory
-                .values()
-                .filter(|entry| entry.user == *user)
-                .map(|entry| Entry::clone(entry))
-                .collect(),
+            entries.map(|entry| Recalled { noted: noted(entry), entry: Entry::clone(entry) }).collect(),
         )
     }
 

@@ -48,6 +48,9 @@ fn after_kill_9_a_download_resumes_and_verified_pieces_are_not_fetched_again() {
     assert!(!home.work.join("file.bin").exists(), "a partial file never stands under its final name");
     let mut bob = Client::start(home);
     assert!(bob.log_in().contains("1 earlier download not ended"));
+    let shown = bob.download();
+    assert_eq!(shown["state"], "stopped");
+    assert!(shown["held_pieces"].as_u64().unwrap() >= held, "it shows how far it came: {shown}");
     resumes(&mut ann, &mut bob, "download_file physics file.bin", held, &path);
 }
 

@@ -27,6 +27,8 @@ pub(super) struct File {
     pub(super) place: Place,
     pub(super) hashes: Option<Hashes>,
     pub(super) held: Bitfield,
+    /// Of a download of an earlier session that was not opened yet: how many pieces its journal notes.
+    pub(super) noted: u32,
     pub(super) phase: Phase,
     /// Peers on whose link the file is open, from both sides.
     pub(super) neighbours: Table<LinkId, Neighbour>,
@@ -177,6 +179,7 @@ impl File {
             place,
             hashes: None,
             held: Bitfield::new(content.size.pieces()),
+            noted: 0,
             phase: Phase::Opening,
             neighbours: Table::default(),
             knocked: Vec::new(),
@@ -215,6 +218,17 @@ impl File {
         let full =
             u64::from(self.held.count() - u32::from(last.is_some())) * u64::from(crate::piece::PIECE_LEN);
         full + last.map_or(0, |last| u64::from(self.content.size.piece_len(last)))
+    }
+
+    /// Pieces and bytes that are here, as far as is known.
+    pub(super) fn progress(&self) -> (u32, u64) {
+        let noted_bytes = u64::from(self.noted) * u64::from(crate::piece::PIECE_LEN);
+        match self.phase {
+            Phase::Ended(Ended::Stopped) if self.held.count() == 0 => {
+                (self.noted, noted_bytes.min(self.content.size.bytes()))
+            }
+            _ => (self.held.count(), self.bytes_held()),
+        }
     }
 
     /// Missing pieces that no neighbour holds.

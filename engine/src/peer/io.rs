@@ -317,7 +317,7 @@ pub enum Outcome {
     /// `Survey`: what is in the file.
     Surveyed(Box<Survey>),
     /// `Recall`: what was written down.
-    Recalled(Vec<Entry>),
+    Recalled(Vec<Recalled>),
     /// `OpenPart`: the pieces that are there and verified, with what the journal noted.
     PartOpen(Vec<(u32, ChainingValue)>),
     /// `Verify`: whether it is.
@@ -373,6 +373,15 @@ pub struct Entry {
     pub place: Place,
     /// Complete, or under way.
     pub state: EntryState,
+}
+
+/// A file that a client wrote down.
+#[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub struct Recalled {
+    /// What it wrote down.
+    pub entry: Entry,
+    /// Of a download: how many pieces its journal notes. Whether they are sound shows when it goes on.
+    pub noted: u32,
 }
 
 /// How far a file is that a client wrote down.

@@ -7,7 +7,7 @@ use rand::RngExt as _;
 use super::Peer;
 use super::command::{Command, DownloadRow, Leaving, News, Reply, ShareRow};
 use super::file::{Ended, Key, Phase};
-use super::io::{Entry, EntryState, Outcome, Work};
+use super::io::{Entry, EntryState, Outcome, Recalled, Work};
 use super::jobs::Job;
 use super::leaving::Departure;
 use super::purpose::Purpose;
@@ -194,7 +194,7 @@ impl Peer {
             return self.reply(id, Err(Refusal::SessionEnded), turn);
         }
         let (mut shares, mut partial) = (0, 0);
-        for entry in entries.into_iter().take(FILES_MAX) {
+        for Recalled { entry, noted } in entries.into_iter().take(FILES_MAX) {
             let key: Key = (entry.group, entry.name);
             if self.files.find(&key).is_some() {
                 continue;
@@ -209,6 +209,7 @@ impl Peer {
                     partial += 1;
                     if let Some(file) = self.files.get_mut(file) {
                         file.hashes = hashes;
+                        file.noted = noted;
                     }
                     self.end_file(file, Ended::Stopped, turn);
                 }
@@ -318,7 +319,7 @@ impl Peer {
                     .as_mut()
                     .filter(|fetched| fetched.took.is_none())
                     .map_or(0, |f| f.meter.rate(turn.now));
-                let bytes = file.bytes_held();
+                let (held, bytes) = file.progress();
                 let missing = file.content.size.bytes() - bytes;
                 let unreachable = file.unreachable();
                 let left = || missing.saturating_mul(1_000_000).checked_div(rate).map(Span);
@@ -328,7 +329,7 @@ impl Peer {
                     place: file.place.clone(),
                     state,
                     content: file.content,
-                    held: file.held.count(),
+                    held,
                     bytes,
                     rate,
                     peers: u32::try_from(file.neighbours.len()).unwrap_or(u32::MAX),

@@ -74,6 +74,17 @@ impl Journal {
         Ok(Ok((Journal { file, content, records }, noted)))
     }
 
+    /// What `file` says of that content, which changes nothing; nothing if it is the journal of another, or none.
+    pub(super) fn read(file: &File, size: Size, hashes: Blake3) -> io::Result<Noted> {
+        let content = content(size, hashes);
+        let mut reader = BufReader::with_capacity(64 * 1024, At { file, offset: 0 });
+        let mut found = [0; HEAD_LEN];
+        if !read_whole(&mut reader, &mut found)? || found != head(&content) {
+            return Ok(Noted::default());
+        }
+        Ok(read_records(&mut reader, &content)?.1)
+    }
+
     /// Whether a file is a journal, or the beginning of one: only then may it be overwritten.
     pub(super) fn is_one(file: &File) -> io::Result<bool> {
         let mut found = Vec::new();

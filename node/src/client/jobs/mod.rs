@@ -30,7 +30,7 @@ use async_channel::{Receiver, Sender};
 use async_io::Timer;
 use engine::id::{FileId, JobId, Key, Password, Salt};
 use engine::limits::JOBS_MAX;
-use engine::peer::io::{Outcome, Stamp, Work};
+use engine::peer::io::{Entry, EntryState, Outcome, Recalled, Stamp, Work};
 use engine::piece::Extent;
 use engine::refusal::DiskError;
 use futures_lite::future;
@@ -274,7 +274,9 @@ impl Shared {
             Work::Forget { user, group, name } => {
                 outcome(self.store.forget(&user, &group, &name), |()| Outcome::Done)
             }
-            Work::Recall { user } => outcome(self.store.recall(&user), Outcome::Recalled),
+            Work::Recall { user } => outcome(self.store.recall(&user), |entries| {
+                Outcome::Recalled(entries.into_iter().map(recalled).collect())
+            }),
             Work::OpenShare { file, place, stamp } => {
                 let path = path(&place);
                 let opened = open_unchanged(path, stamp);
@@ -386,6 +388,15 @@ impl Shared {
             None => Err(DiskError::Missing),
         }
     }
+}
+
+/// What was written down of a file, and how far it came if it is a download.
+fn recalled(entry: Entry) -> Recalled {
+    let noted = match entry.state {
+        EntryState::Partial { .. } => part::noted(&entry.place, entry.content),
+        EntryState::Shared { .. } => 0,
+    };
+    Recalled { entry, noted }
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -19,7 +19,7 @@ use engine::id::{Blake3, ChainingValue, FileId};
 use engine::limits::NAME_LEN_MAX;
 use engine::name::Place;
 use engine::peer::io::Stamp;
-use engine::piece::{Extent, PIECE_LEN, Size, chaining_value};
+use engine::piece::{Content, Extent, PIECE_LEN, Size, chaining_value};
 use engine::refusal::DiskError;
 use rustix::fs::FallocateFlags;
 use rustix::io::{Errno, retry_on_intr};
@@ -252,6 +252,21 @@ fn verify(file: &File, journal: &mut Journal, noted: Noted, size: Size) -> Resul
     }
     held.retain(|piece, _| *piece < size.pieces());
     Ok(held.into_iter().collect())
+}
+
+/// How many pieces the journal of a download notes that is not open; none if there is no journal, or it cannot be read.
+pub(super) fn noted(place: &Place, content: Content) -> u32 {
+    let read = || {
+        let (folder, names) = locate(disk::path(place))?;
+        let journal = folder.open_file(&names.journal)?;
+        Journal::read(&journal, content.size, content.hashes).map_err(|error| disk_error(&error))
+    };
+    let noted = read().unwrap_or_else(|error| {
+        tracing::debug!(place = %disk::path(place).display(), ?error, "the journal of a download cannot be read");
+        Noted::default()
+    });
+    let count = noted.trusted.len() + noted.doubtful.len();
+    u32::try_from(count).unwrap_or(u32::MAX).min(content.size.pieces())
 }
 
 /// Makes sure that nobody else writes a partial file.
