@@ -6,6 +6,7 @@ use std::process::Command;
 
 use crate::Result;
 use crate::peer::{Peer, Tool, free_addresses};
+use crate::torrent;
 
 /// A peer in Python.
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/transfer/libtorrent_peer.py");
@@ -49,6 +50,7 @@ impl Tool for Libtorrent {
         let addresses = free_addresses(seeders + leechers)?;
         let all: Vec<String> = addresses.iter().map(|address| address.port().to_string()).collect();
         fs::write(ports(place), format!("{seeders} {}", all.join(" ")))?;
+        torrent::make(source, "file", &place.join("torrent"))?;
         let mut peers = Vec::new();
         for number in 0..seeders {
             let folder = place.join(format!("peer{number}"));

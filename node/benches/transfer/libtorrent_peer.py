@@ -2,28 +2,17 @@
 
 usage: libtorrent_peer.py seed|leech plain|rc4 PORT FOLDER TORRENT [PORT of another peer]...
 
-A seeder makes the torrent of FOLDER/file if there is none, and prints READY when it has checked its file. A leecher prints DONE when every
-piece has passed its hash and is written. Both then run until they are killed.
+TORRENT is that of FOLDER/file. A seeder prints READY when it has checked its file, a leecher DONE when every piece has passed its hash and
+is written. Both then run until they are killed.
 """
 
-import os
 import sys
 import time
 
 import libtorrent as lt
 
-PIECE_LEN = 512 * 1024
-
 role, channel, port, folder, torrent = sys.argv[1:6]
 others = [int(other) for other in sys.argv[6:]]
-
-if role == "seed" and not os.path.exists(torrent):
-    files = lt.file_storage()
-    lt.add_files(files, os.path.join(folder, "file"))
-    made = lt.create_torrent(files, PIECE_LEN, lt.create_torrent.v1_only)
-    lt.set_piece_hashes(made, folder)
-    with open(torrent, "wb") as out:
-        out.write(lt.bencode(made.generate()))
 
 settings = dict(lt.high_performance_seed())
 settings.update({

@@ -5,7 +5,7 @@
 //! that of all processes of the swarm. The tools take turns, so that a machine that slows down slows all of them.
 //!
 //! ```sh
-//! cargo bench -p node --bench transfer -- --runs 5 --libtorrent python3
+//! cargo bench -p node --bench transfer -- --runs 5 --libtorrent python3 --rqbit rqbit
 //! ```
 
 mod ballast;
@@ -13,6 +13,8 @@ mod libtorrent;
 mod node;
 mod peer;
 mod report;
+mod rqbit;
+mod torrent;
 mod usage;
 
 use std::error::Error;
@@ -53,6 +55,9 @@ struct Args {
     /// Measure libtorrent as well, plain and with RC4, by this Python, which can import it
     #[arg(long, value_name = "PYTHON")]
     libtorrent: Option<PathBuf>,
+    /// Measure rqbit as well
+    #[arg(long, value_name = "PROGRAM")]
+    rqbit: Option<PathBuf>,
     /// Another build of this program to measure as well
     #[arg(long, value_name = "PROGRAM")]
     other: Option<PathBuf>,
@@ -96,6 +101,9 @@ fn tools(args: &Args) -> Vec<Box<dyn Tool>> {
     if let Some(python) = &args.libtorrent {
         tools.push(Box::new(libtorrent::Libtorrent::new(python, false)));
         tools.push(Box::new(libtorrent::Libtorrent::new(python, true)));
+    }
+    if let Some(program) = &args.rqbit {
+        tools.push(Box::new(rqbit::Rqbit::new(program)));
     }
     tools
 }
