@@ -17,6 +17,7 @@ pub mod identity;
 pub mod known_trackers;
 pub mod link;
 mod log;
+mod pages;
 pub mod rate;
 mod recorder;
 pub mod repl;

@@ -5,6 +5,8 @@
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::pages::Pages;
+
 /// Idle buffers that a pool keeps: as many as connections are likely to be busy in the same moment.
 const IDLE_MAX: usize = 8;
 
@@ -15,7 +17,7 @@ pub(super) struct Pool(Arc<Shelf>);
 #[derive(Debug)]
 struct Shelf {
     len: usize,
-    idle: Mutex<Vec<Box<[u8]>>>,
+    idle: Mutex<Vec<Pages>>,
 }
 
 impl Pool {
@@ -26,12 +28,12 @@ impl Pool {
     /// A buffer with anything in it.
     pub(super) fn take(&self) -> Buffer {
         let idle = self.0.idle().pop();
-        Buffer { bytes: idle.unwrap_or_else(|| vec![0; self.0.len].into()), shelf: Arc::clone(&self.0) }
+        Buffer { bytes: idle.unwrap_or_else(|| Pages::new(self.0.len)), shelf: Arc::clone(&self.0) }
     }
 }
 
 impl Shelf {
-    fn idle(&self) -> MutexGuard<'_, Vec<Box<[u8]>>> {
+    fn idle(&self) -> MutexGuard<'_, Vec<Pages>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -39,7 +41,7 @@ impl Shelf {
 /// A buffer, which goes back to its pool when dropped.
 #[derive(Debug)]
 pub(super) struct Buffer {
-    bytes: Box<[u8]>,
+    bytes: Pages,
     shelf: Arc<Shelf>,
 }
 

@@ -10,16 +10,18 @@ use engine::id::Slot;
 use engine::limits;
 use engine::piece::PIECE_LEN;
 
+use crate::pages::Pages;
+
 /// Idle buffers that the pool keeps: one for each piece that may be on its way out.
 const POOLED_MAX: usize = limits::GRANTS_MAX;
 
-fn new_buffer() -> Box<[u8]> {
-    vec![0; PIECE_LEN as usize].into_boxed_slice()
+fn new_buffer() -> Pages {
+    Pages::new(PIECE_LEN as usize)
 }
 
 /// The buffers for arriving pieces, named by the engine, which decides who may use which.
 #[derive(Debug)]
-pub struct Slots(Vec<Mutex<Option<Box<[u8]>>>>);
+pub struct Slots(Vec<Mutex<Option<Pages>>>);
 
 impl Default for Slots {
     fn default() -> Slots {
@@ -50,14 +52,14 @@ impl Slots {
         Held(held.collect())
     }
 
-    fn lock(&self, slot: Slot) -> MutexGuard<'_, Option<Box<[u8]>>> {
+    fn lock(&self, slot: Slot) -> MutexGuard<'_, Option<Pages>> {
         self.0[usize::from(slot.0)].lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Slots that nobody else can use for now.
 #[derive(Debug)]
-pub struct Held<'a>(Vec<MutexGuard<'a, Option<Box<[u8]>>>>);
+pub struct Held<'a>(Vec<MutexGuard<'a, Option<Pages>>>);
 
 impl Held<'_> {
     /// The bytes of each slot, in order, all [`PIECE_LEN`] of them.
@@ -68,7 +70,7 @@ impl Held<'_> {
 
 /// Buffers of one piece that go from hand to hand. How many are out is bounded by the jobs that take them.
 #[derive(Clone, Debug, Default)]
-pub struct Pool(Arc<Mutex<Vec<Box<[u8]>>>>);
+pub struct Pool(Arc<Mutex<Vec<Pages>>>);
 
 impl Pool {
     /// A buffer with anything in it.
@@ -82,7 +84,7 @@ impl Pool {
 /// A buffer of [`PIECE_LEN`] bytes, which goes back to its pool when dropped.
 #[derive(Debug)]
 pub struct Buffer {
-    bytes: Box<[u8]>,
+    bytes: Pages,
     pool: Pool,
 }
 

@@ -17,19 +17,13 @@ use std::arch::x86_64::{
 
 use engine::id::Sha1;
 
-use super::LANES;
-
-/// Bytes that are hashed at a time.
-const BLOCK_LEN: usize = 64;
+use super::{BLOCK_LEN, INITIAL, LANES, alike, padding};
 
 /// Sixteen words of a block, one a register; before the transposition, sixteen blocks.
 type Words = [__m512i; 16];
 
 /// The five words that are hashed into, of all lanes.
 type State = [__m512i; 5];
-
-/// Where hashing begins.
-const INITIAL: [u32; 5] = [0x6745_2301, 0xefcd_ab89, 0x98ba_dcfe, 0x1032_5476, 0xc3d2_e1f0];
 
 /// The constants of the four times twenty rounds.
 const CONSTANTS: [u32; 4] = [0x5a82_7999, 0x6ed9_eba1, 0x8f1b_bcdc, 0xca62_c1d6];
@@ -44,19 +38,17 @@ pub(super) fn are_there() -> bool {
     is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bw")
 }
 
-/// Whether messages of that length can be hashed here.
-pub(super) const fn takes(len: usize) -> bool {
-    len.is_multiple_of(BLOCK_LEN)
-}
-
-/// The digests of messages of one length that [`takes`] allows; none if the processor has not the instructions.
+/// The digests of at most [`LANES`] messages that are [`alike`]; none if the processor has not the instructions.
 ///
 /// # Panics
-/// If the lengths differ.
-pub(super) fn digests(messages: &[&[u8]; LANES]) -> Option<[Sha1; LANES]> {
-    assert!(messages.iter().all(|message| message.len() == messages[0].len() && takes(message.len())));
+/// If they are not alike, or too many.
+pub(super) fn digests(messages: &[&[u8]]) -> Option<Vec<Sha1>> {
+    assert!(alike(messages));
+    let first = messages.first()?;
+    let mut all = [*first; LANES];
+    all[..messages.len()].copy_from_slice(messages);
     // SAFETY: the processor has what the function needs.
-    are_there().then(|| unsafe { hash(messages) })
+    are_there().then(|| unsafe { hash(&all) }[..messages.len()].to_vec())
 }
 
 #[target_feature(enable = "avx512f,avx512bw")]
@@ -67,24 +59,19 @@ fn hash(messages: &[&[u8]; LANES]) -> [Sha1; LANES] {
         *words = all(initial);
     }
     for block in 0..rows[0].len() {
-        let mut words = [all(0); 16];
-        for (word, row) in words.iter_mut().zip(rows) {
-            *word = load(&row[block]);
-        }
-        state = compress(state, transposed(words));
+        state = compress(state, words_of(rows.map(|row| &row[block])));
     }
-    unload(compress(state, padding(messages[0].len())))
+    unload(compress(state, words_of([&padding(messages[0].len()); LANES])))
 }
 
-/// The last block: a bit that is set, zeros, and the length of the message in bits.
-#[target_feature(enable = "avx512f")]
-fn padding(len: usize) -> Words {
-    let mut words = [all(0); 16];
-    words[0] = all(1 << 31);
-    let [a, b, c, d, e, f, g, h] = (len as u64 * 8).to_be_bytes();
-    words[14] = all(u32::from_be_bytes([a, b, c, d]));
-    words[15] = all(u32::from_be_bytes([e, f, g, h]));
-    words
+/// The words of a block of each message.
+#[target_feature(enable = "avx512f,avx512bw")]
+fn words_of(blocks: [&[u8; BLOCK_LEN]; LANES]) -> Words {
+    let mut rows = [all(0); 16];
+    for (row, block) in rows.iter_mut().zip(blocks) {
+        *row = load(block);
+    }
+    transposed(rows)
 }
 
 /// The same word in all lanes.

@@ -27,6 +27,7 @@ use rustix::io::{Errno, retry_on_intr};
 use super::disk::{self, disk_error, read_error, stamp, synced};
 use super::folder::Folder;
 use super::journal::{Journal, Noted};
+use crate::pages::Pages;
 
 /// Bytes that are written before they are flushed beside the writing: 32 MiB take a disk 10 to 200 ms.
 const FLUSH_LEN: u64 = 32 * 1024 * 1024;
@@ -237,7 +238,7 @@ impl Part {
 /// Reads back what the journal does not vouch for, and strikes what is not as noted. Gives all that is there, in order.
 fn verify(file: &File, journal: &mut Journal, noted: Noted, size: Size) -> Result<Held, DiskError> {
     let Noted { trusted: mut held, doubtful } = noted;
-    let mut buffer = vec![0; PIECE_LEN as usize];
+    let mut buffer = Pages::new(PIECE_LEN as usize);
     for (piece, cv) in doubtful {
         // The file's number says nothing of where the piece lies.
         let sound = size.extent(FileId(0), piece).is_some_and(|extent| {

@@ -14,6 +14,7 @@ use engine::refusal::DiskError;
 
 use super::disk::{EndOnPanic, check_unchanged, open_regular, read_error};
 use super::hash;
+use crate::pages::Pages;
 use crate::sha1;
 
 /// Pieces in memory at once, over all threads that hash one file: 32 x 512 KiB = 16 MiB.
@@ -79,7 +80,7 @@ fn hash_all(file: &File, size: Size, progress: &Progress) -> io::Result<Vec<Piec
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let batch = sha1::batch_len();
     let threads = cores.min(THREADS_MAX).min(PIECES_AT_ONCE / batch).min(size.pieces() as usize);
-    let mut buffer = vec![0; BUFFER_LEN];
+    let mut buffer = Pages::new(BUFFER_LEN);
     let parts: Vec<io::Result<_>> = thread::scope(|scope| {
         let worker = |buffer: &mut [u8]| {
             let _unanswered = EndOnPanic;
