@@ -6,6 +6,7 @@
 //! Invariant: the instructions are called only after the processor said that it has them.
 
 #![expect(unsafe_code, reason = "instructions that not every processor has")]
+#![expect(clippy::needless_range_loop, reason = "a message has the same place in several lists")]
 
 use std::arch::x86_64::{
     __m128i, _mm_add_epi32, _mm_loadu_si128, _mm_set_epi32, _mm_set_epi64x, _mm_setzero_si128,
