@@ -257,6 +257,9 @@ pub const REDIAL: Span = Span::from_secs(10);
 /// How long a slot or a place is kept free for somebody who says nothing, before another gets one as well: far longer than an answer takes.
 pub const ANSWER_PATIENCE: Span = Span::from_secs(1);
 
+/// How long a client that its person ends goes on with the pieces that it is sending: one takes that long at 256 KiB/s.
+pub const LAST_SENDS: Span = Span::from_secs(2);
+
 /// How long a granted slot may stay unused.
 pub const GRANT_PATIENCE: Span = Span::from_secs(30);
 

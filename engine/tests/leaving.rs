@@ -1,9 +1,12 @@
 //! Leaving and coming back: logouts, quits, and trackers that die.
 
+use engine::limits::LAST_SENDS;
 use engine::peer::command::{Command, Leaving, News, Reply};
+use engine::peer::strategy::Strategy;
+use engine::piece::PIECE_LEN;
 use engine::time::Span;
 use sim::prose::{file, group, pieces};
-use sim::{NodeId, World};
+use sim::{Access, NodeId, World};
 
 fn pair(seed: u64, len: u32) -> (World, NodeId, NodeId) {
     let mut world = World::new(seed);
@@ -60,6 +63,45 @@ fn quit_ends_a_client_and_everybody_is_told() {
     world.advance(Span::from_secs(1));
     let status = world.tracker_status().unwrap();
     assert_eq!((status.clients, status.sessions, status.swarm_entries), (1, 1, 1));
+    world.ok(alice, Command::Quit { when: Leaving::Now });
+    world.within(Span::from_secs(1), "the end", |world| world.has_exited(alice));
+}
+
+/// Alice, whose uplink takes so many seconds for a piece, in the middle of one for bob.
+fn amid_a_piece(seed: u64, piece_s: u64) -> (World, NodeId, NodeId) {
+    let mut world = World::new(seed);
+    let access = Access { up: u64::from(PIECE_LEN) / piece_s, ..Access::default() };
+    let (alice, bob) = (world.client_on(access, Strategy::default()), world.person("bob"));
+    world.sign_up(alice, "alice");
+    world.make_group(alice, "g", &[(bob, "bob")]);
+    world.share(alice, "g", "f", pieces(1, 20));
+    world.fetch(bob, "g", "f");
+    world.until_held(bob, "f", 3);
+    world.advance(Span::from_millis(300));
+    (world, alice, bob)
+}
+
+#[test]
+fn who_quits_sends_the_rest_of_a_piece_and_nothing_more() {
+    let (mut world, alice, bob) = amid_a_piece(8, 1);
+    let given = world.given(alice, bob);
+    world.ok(alice, Command::Quit { when: Leaving::Now });
+    world.within(Span::from_secs(1), "the end", |world| world.has_exited(alice));
+    world.advance(Span::from_secs(1));
+    assert_eq!(world.given(alice, bob), given + 1);
+}
+
+#[test]
+fn who_quits_on_a_slow_line_or_twice_does_not_wait_for_long() {
+    let (mut world, alice, _) = amid_a_piece(9, 60);
+    let quit = world.command(alice, Command::Quit { when: Leaving::Now });
+    world.advance(Span::from_secs(1));
+    assert_eq!(world.answer(alice, quit), None, "it is still sending");
+    world.within(LAST_SENDS, "the end", |world| world.has_exited(alice));
+    assert!(world.answer(alice, quit).is_some());
+
+    let (mut world, alice, _) = amid_a_piece(10, 60);
+    world.command(alice, Command::Quit { when: Leaving::Now });
     world.ok(alice, Command::Quit { when: Leaving::Now });
     world.within(Span::from_secs(1), "the end", |world| world.has_exited(alice));
 }

@@ -49,8 +49,12 @@ impl Peer {
     fn next_uploader(&mut self, id: FileId, share: usize, now: Time) -> Option<LinkId> {
         let file = self.files.get(id)?;
         let download = file.download()?;
-        // Who waits at more places than it has pieces coming in keeps others from them.
-        let patient = download.flights.len() + SPARE_ASKS;
+        // Who waits at more places than it has pieces coming in keeps others from them; so does one who holds nothing yet, and
+        // comes before others, if it has many pieces coming in.
+        let patient = match file.held.count() {
+            0 => SPARE_ASKS.saturating_sub(download.flights.len()),
+            _ => SPARE_ASKS + download.flights.len(),
+        };
         let hopeful = download.asks - download.overdue;
         if download.outstanding() >= share || hopeful >= askable(download, self.late(now)).min(patient) {
             return None;

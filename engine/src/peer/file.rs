@@ -161,6 +161,8 @@ pub(super) struct Neighbour {
     pub(super) busy: bool,
     /// Whether it was asked for piece hashes and has not answered.
     pub(super) owes_hashes: bool,
+    /// Whether a piece was sent to it from here.
+    pub(super) was_served: bool,
     /// It had nothing that was not under way; until there is news, it is not asked.
     pub(super) fruitless: bool,
 }
@@ -321,6 +323,13 @@ pub(super) struct Files {
 }
 
 impl Files {
+    /// Whether a neighbour has nothing to give yet: the sooner it has, the sooner its uplink works for all. It is believed once, or
+    /// whoever keeps silent about what it holds would come before all others for ever.
+    pub(super) fn is_new(&self, link: LinkId, file: FileId) -> bool {
+        let neighbour = self.get(file).and_then(|file| file.neighbours.get(&link));
+        neighbour.is_some_and(|neighbour| neighbour.have.count() == 0 && !neighbour.was_served)
+    }
+
     pub(super) fn get(&self, id: FileId) -> Option<&File> {
         self.table.get(&id).map(|file| &**file)
     }

@@ -3,11 +3,13 @@
 use alloc::vec::Vec;
 
 use super::Peer;
-use super::command::News;
+use super::alarm::Alarm;
+use super::command::{News, Reply};
 use super::file::File;
 use super::io::Action;
 use super::turn::Turn;
 use crate::id::{CommandId, LinkId};
+use crate::limits::LAST_SENDS;
 use crate::time::Time;
 use crate::wire::peer::PeerMessage;
 
@@ -21,6 +23,14 @@ pub(super) struct Departure {
     pub(super) since: Time,
     /// What the person was told last: files not there yet, peers that fetch.
     pub(super) told: Option<(usize, u32)>,
+}
+
+/// A person who wants to leave now, as soon as the pieces that are being sent have left: half a piece is of use to nobody.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LastSends {
+    id: CommandId,
+    /// When it leaves in any case.
+    until: Time,
 }
 
 impl Departure {
@@ -67,6 +77,38 @@ impl Peer {
             departure.told = Some(state);
             turn.tell(News::Replicating { files: state.0, leechers: state.1 });
         }
+    }
+
+    /// Leaves when what is being sent has left; at once if nothing is, or if the person says so a second time.
+    pub(super) fn quit(&mut self, id: CommandId, turn: &mut Turn<'_>) {
+        let earlier = self.last_sends.take();
+        if earlier.is_none() && self.uploads.is_sending() {
+            let until = turn.now + LAST_SENDS;
+            self.last_sends = Some(LastSends { id, until });
+            return self.alarms.set(Alarm::Sweep, until);
+        }
+        self.end_session(turn);
+        self.leave_tracker(turn);
+        self.exiting = true;
+        for id in earlier.map(|earlier| earlier.id).into_iter().chain([id]) {
+            self.reply(id, Ok(Reply::Done), turn);
+        }
+        self.exit_when_idle(turn);
+    }
+
+    /// Whether nothing more is sent from here, because the person wants to leave; leaves when what was being sent has left.
+    pub(super) fn is_quitting(&mut self, turn: &mut Turn<'_>) -> bool {
+        let Some(LastSends { id, until }) = self.last_sends else { return false };
+        if turn.now >= until || !self.uploads.is_sending() {
+            self.quit(id, turn);
+        }
+        true
+    }
+
+    /// The person does not want to leave after all.
+    pub(super) fn stay(&mut self, id: CommandId) {
+        self.departure.take_if(|departure| departure.id == id);
+        self.last_sends.take_if(|last| last.id == id);
     }
 
     /// Takes leave of a peer and ends the link.

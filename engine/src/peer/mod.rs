@@ -51,7 +51,7 @@ use alarm::{Alarm, Alarms};
 use file::{Files, Key};
 use io::{Action, Config, Input, Outcome};
 use jobs::{Job, Jobs};
-use leaving::Departure;
+use leaving::{Departure, LastSends};
 use link::{Link, Links};
 use members::Member;
 use rate::Smooth;
@@ -80,6 +80,7 @@ pub struct Peer {
     /// Those of them that wait for the end of a download, or of all.
     waits: Vec<(CommandId, Option<Key>)>,
     departure: Option<Departure>,
+    last_sends: Option<LastSends>,
     /// Told right after the answer to a login.
     news_after_login: Vec<Notice>,
     files: Files,
@@ -135,6 +136,7 @@ impl Peer {
             commands: BTreeSet::new(),
             waits: Vec::new(),
             departure: None,
+            last_sends: None,
             news_after_login: Vec::new(),
             files: Files::default(),
             to_open: VecDeque::new(),

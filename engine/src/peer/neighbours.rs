@@ -476,6 +476,7 @@ impl Neighbour {
             requests: 0,
             busy: false,
             owes_hashes: false,
+            was_served: false,
             fruitless: false,
         }
     }

@@ -31,9 +31,7 @@ impl Peer {
     pub(super) fn forget(&mut self, id: CommandId) {
         self.commands.remove(&id);
         self.waits.retain(|(waiting, _)| *waiting != id);
-        if self.departure.as_ref().is_some_and(|departure| departure.id == id) {
-            self.departure = None;
-        }
+        self.stay(id);
     }
 
     pub(super) fn command(&mut self, id: CommandId, command: Command, turn: &mut Turn<'_>) {
@@ -399,14 +397,6 @@ impl Peer {
         if let Some(departure) = self.departure.take() {
             self.reply(departure.id, Err(Refusal::SessionEnded), turn);
         }
-    }
-
-    pub(super) fn quit(&mut self, id: CommandId, turn: &mut Turn<'_>) {
-        self.end_session(turn);
-        self.leave_tracker(turn);
-        self.exiting = true;
-        self.reply(id, Ok(Reply::Done), turn);
-        self.exit_when_idle(turn);
     }
 
     /// Files that a job has just ended or that ended otherwise may be what somebody waits for.

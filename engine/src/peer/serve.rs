@@ -79,10 +79,11 @@ impl Uploads {
         (self.side_by_side(now) + usize::from(ahead) + unanswered).min(GRANTS_MAX)
     }
 
-    /// When the next slot is to be granted, if something is being sent.
+    /// When the next slot is to be granted, if something is being sent, and it is known how long that takes: whoever is granted one too
+    /// early on a slow uplink waits for so long that it gives up.
     fn grant_ahead_at(&self) -> Option<Time> {
         let began = self.sending.values().map(|sending| sending.since).min()?;
-        let Some(piece_time) = self.piece_time.get() else { return Some(began) };
+        let piece_time = self.piece_time.get()?;
         let answer_time = self.answer_time.get().unwrap_or(piece_time);
         let lead_us = (piece_time.0 / AHEAD).max(answer_time.0 * 3 / 2);
         Some(began + Span(piece_time.0.saturating_sub(lead_us)))
@@ -136,13 +137,17 @@ impl Uploads {
         if self.is_fast() { SENDS_FAST + slow } else { 1 + slow }
     }
 
+    pub(super) fn is_sending(&self) -> bool {
+        !self.sending.is_empty()
+    }
+
     pub(super) fn is_idle(&self) -> bool {
         self.in_use() == 0 && self.queue.is_empty() && self.told_busy.is_empty() && self.offers.is_empty()
     }
 
     pub(super) fn check(&self) {
         assert!(self.in_use() <= GRANTS_MAX, "no more slots are used than there are");
-        assert!(self.queue.len() <= UPLOAD_QUEUE_MAX);
+        assert!(self.queue.len() <= UPLOAD_QUEUE_MAX + 1, "no more than one goes before others");
     }
 }
 
@@ -159,8 +164,12 @@ impl Peer {
         let fair = uploads.fair_share(turn.now);
         uploads.take_offer(link, file);
         let there_is_room = uploads.room(turn.now) > 0 && uploads.queue.len() < UPLOAD_QUEUE_MAX;
+        let goes_first = self.files.is_new(link, file)
+            && uploads.queue.len() <= UPLOAD_QUEUE_MAX
+            && !uploads.queue.iter().any(|(link, file)| self.files.is_new(*link, *file));
         self.alarms.set(Alarm::Sweep, turn.now + SWEEP);
-        if uploads.of_link(link) >= fair || !there_is_room {
+        let comes_too_late = self.last_sends.is_some();
+        if uploads.of_link(link) >= fair || !(there_is_room || goes_first) || comes_too_late {
             uploads.tell_later(link, file);
             let queue = uploads.load();
             return self.send(link, PeerMessage::Busy { file, queue }, turn);
@@ -260,6 +269,9 @@ impl Peer {
 
     /// Grants slots that are free, begins sending, and tells those that were turned away that there is room.
     pub(super) fn serve(&mut self, turn: &mut Turn<'_>) {
+        if self.is_quitting(turn) {
+            return;
+        }
         self.start_sends(turn);
         while self.uploads.in_use() < self.uploads.slots(turn.now) {
             let Some((link, file)) = self.next_to_grant() else { break };
@@ -271,10 +283,11 @@ impl Peer {
         }
     }
 
-    /// Takes out of the queue whoever has least from us already; of those, who came first.
+    /// Takes out of the queue who begins, or whoever has least from us already; of those, who came first.
     fn next_to_grant(&mut self) -> Option<(LinkId, FileId)> {
-        let uploads = &mut self.uploads;
-        let (at, _) = (0usize..).zip(&uploads.queue).min_by_key(|(_, (link, _))| uploads.in_use_by(*link))?;
+        let (uploads, files) = (&mut self.uploads, &self.files);
+        let rank = |link: LinkId, file: FileId| (!files.is_new(link, file), uploads.in_use_by(link));
+        let (at, _) = (0usize..).zip(&uploads.queue).min_by_key(|(_, (link, file))| rank(*link, *file))?;
         uploads.queue.remove(at)
     }
 
@@ -289,24 +302,24 @@ impl Peer {
         }
     }
 
-    /// Whose turn it is: whoever holds least, since the sooner it has something to give, the sooner its uplink works for all.
+    /// Whose turn it is: one who begins, or anybody.
     fn next_to_offer(&mut self, now: Time) -> Option<usize> {
         let (uploads, files, rng) = (&self.uploads, &self.files, &mut self.peer_rng);
         let fair = uploads.fair_share(now);
-        let held = |link: &LinkId, file: &FileId| Some(files.get(*file)?.neighbours.get(link)?.have.count());
         (0usize..)
             .zip(&uploads.told_busy)
             .filter(|(_, (link, _))| uploads.of_link(*link) < fair)
-            .min_by_key(|(_, (link, file))| (held(link, file).min(Some(1)), rng.random::<u32>()))
+            .min_by_key(|(_, (link, file))| (!files.is_new(*link, *file), rng.random::<u32>()))
             .map(|(at, _)| at)
     }
 
     fn start_sends(&mut self, turn: &mut Turn<'_>) {
         while self.uploads.sending.len() < self.uploads.side_by_side(turn.now) {
             let Some((link, extent)) = self.uploads.requests.pop_front() else { return };
-            let theirs =
-                self.files.get(extent.file).and_then(|file| file.neighbours.get(&link)).map(|n| n.theirs);
-            let Some(theirs) = theirs else { continue };
+            let file = self.files.get_mut(extent.file);
+            let Some(neighbour) = file.and_then(|file| file.neighbours.get_mut(&link)) else { continue };
+            neighbour.was_served = true;
+            let theirs = neighbour.theirs;
             let work = Work::Send { link, extent, theirs };
             let job = self.jobs.start(Job::Send, work, turn);
             self.uploads.sending.insert(job, Sending { link, extent, since: turn.now, cancelled: false });

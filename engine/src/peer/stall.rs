@@ -104,11 +104,11 @@ impl Peer {
     /// Requests for slots that wait for more than four times what a piece usually takes keep their place, and no longer count among those
     /// that are enough: else one silent peer would keep us from all others.
     fn note_overdue(&mut self, id: FileId, now: Time) {
-        let patience = (self.piece_time.get().unwrap_or_default() * 4).max(STALL);
+        let late = self.late(now);
         let Some(file) = self.files.get_mut(id) else { return };
         let mut more = 0;
         for neighbour in file.neighbours.values_mut().filter(|neighbour| neighbour.asks > 0) {
-            if !neighbour.overdue && now.since(neighbour.asked) >= patience {
+            if !neighbour.overdue && neighbour.asked <= late {
                 neighbour.overdue = true;
                 more += neighbour.asks;
             }
