@@ -90,6 +90,6 @@ impl Peer {
                 self.note_candidate(id, device, address, turn.now);
             }
         }
-        self.dial_peers(turn);
+        self.dial_peers_of(&[id], turn);
     }
 }

@@ -29,7 +29,7 @@ impl Peer {
     /// Asks for as many slots as there is use and room for.
     pub(super) fn fill(&mut self, turn: &mut Turn<'_>) {
         let mut ids: Vec<FileId> =
-            self.files.active().filter(|(_, file)| may_fetch(file, turn.now)).map(|(id, _)| id).collect();
+            self.files.downloads().filter(|(_, file)| may_fetch(file, turn.now)).map(|(id, _)| id).collect();
         if ids.is_empty() {
             return;
         }

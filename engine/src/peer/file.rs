@@ -1,7 +1,7 @@
 //! Files that this peer shares or fetches, and the neighbours it has for each.
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
@@ -313,11 +313,16 @@ impl Download {
     }
 }
 
-/// All files, by number and by name.
+/// All files, by number and by name. There may be thousands of them, most of which only wait for somebody who wants them: what happens often
+/// looks only at those that it concerns.
 #[derive(Debug, Default)]
 pub(super) struct Files {
     pub(super) table: Table<FileId, Box<File>>,
     pub(super) by_key: BTreeMap<Key, FileId>,
+    /// Those that are being fetched.
+    fetching: BTreeSet<FileId>,
+    /// Those that hold pieces of which neighbours were not told.
+    with_news: BTreeSet<FileId>,
     next: u32,
     order: u64,
 }
@@ -360,9 +365,39 @@ impl Files {
         id
     }
 
+    /// A file comes to another place in its life.
+    pub(super) fn set_phase(&mut self, id: FileId, phase: Phase) {
+        let Some(file) = self.get_mut(id) else { return };
+        file.phase = phase;
+        if file.download().is_some() {
+            self.fetching.insert(id);
+        } else {
+            self.fetching.remove(&id);
+        }
+    }
+
+    /// Those that are being fetched.
+    pub(super) fn downloads(&self) -> impl Iterator<Item = (FileId, &File)> {
+        self.fetching.iter().filter_map(|id| Some((*id, self.get(*id)?)))
+    }
+
+    /// A piece is held of which neighbours are to be told.
+    pub(super) fn note_news(&mut self, id: FileId, piece: u32) {
+        if let Some(file) = self.get_mut(id) {
+            file.news.push(piece);
+            self.with_news.insert(id);
+        }
+    }
+
+    /// Those that hold pieces of which neighbours were not told; they are being told now.
+    pub(super) fn take_with_news(&mut self) -> BTreeSet<FileId> {
+        core::mem::take(&mut self.with_news)
+    }
+
     pub(super) fn remove(&mut self, id: FileId) {
         if let Some(file) = self.table.remove(&id) {
             self.by_key.remove(&file.key);
+            self.fetching.remove(&id);
         }
     }
 
@@ -372,5 +407,14 @@ impl Files {
 
     pub(super) fn ids(&self) -> Vec<FileId> {
         self.table.keys().copied().collect()
+    }
+
+    pub(super) fn check(&self) {
+        for (id, file) in &self.table {
+            assert_eq!(self.by_key.get(&file.key), Some(id));
+            assert_eq!(self.fetching.contains(id), file.download().is_some(), "what is fetched is known");
+            assert!(file.news.is_empty() || self.with_news.contains(id), "what is news is known");
+        }
+        assert!(self.downloads().count() == self.fetching.len(), "what is fetched is there");
     }
 }

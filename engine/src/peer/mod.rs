@@ -309,7 +309,7 @@ impl Peer {
         self.session.is_waiting()
             || self.departure.is_some()
             || !self.uploads.is_idle()
-            || self.files.table.values().any(|file| file.download().is_some())
+            || self.files.downloads().next().is_some()
             || self.files.active().any(|(_, file)| file.announced.is_none() || !file.candidates.is_empty())
     }
 
@@ -425,8 +425,8 @@ impl Peer {
         self.links.check();
         self.uploads.check();
         self.check_slots();
-        for (id, file) in &self.files.table {
-            assert_eq!(self.files.by_key.get(&file.key), Some(id));
+        self.files.check();
+        for file in self.files.table.values() {
             file.check(&self.links);
         }
     }

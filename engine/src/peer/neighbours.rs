@@ -61,7 +61,7 @@ impl Peer {
                 self.note_candidate(id, peer.device, peer.address.0, turn.now);
             }
         }
-        self.dial_peers(turn);
+        self.dial_peers_of(&[id], turn);
         self.consider_leaving(turn);
     }
 
@@ -86,9 +86,9 @@ impl Peer {
     }
 
     /// Opens files on the links there are to candidates; as many as fit, since a link takes no more than its credit.
-    fn knock_on_links(&mut self, turn: &mut Turn<'_>) {
+    fn knock_on_links(&mut self, ids: &[FileId], turn: &mut Turn<'_>) {
         let mut knocks = Vec::new();
-        for (id, file) in self.files.active() {
+        for (id, file) in self.active_of(ids) {
             let linked = file.candidates.keys().filter_map(|device| self.links.by_device.get(device));
             knocks.extend(linked.map(|link| (*link, id)));
         }
@@ -99,16 +99,21 @@ impl Peer {
         }
     }
 
-    /// Finds neighbours for files that have too few: opens them on links that there are, and dials.
+    /// Finds neighbours for all files that have too few: opens them on links that there are, and dials.
     pub(super) fn dial_peers(&mut self, turn: &mut Turn<'_>) {
+        self.dial_peers_of(&self.files.ids(), turn);
+    }
+
+    /// The same for some files, of which there is news.
+    pub(super) fn dial_peers_of(&mut self, ids: &[FileId], turn: &mut Turn<'_>) {
         let few = |file: &File| file.neighbours.len() < self.config.neighbours;
-        if !self.files.active().any(|(_, file)| few(file)) {
+        if !self.active_of(ids).any(|(_, file)| few(file)) {
             return;
         }
-        self.knock_on_links(turn);
+        self.knock_on_links(ids, turn);
         let mut wanted: Vec<(DeviceId, SocketAddr)> = Vec::new();
         let anywhere: usize = self.peer_rng.random_range(0..CANDIDATES_MAX);
-        for (_, file) in self.files.active() {
+        for (_, file) in self.active_of(ids) {
             let coming = file.neighbours.len() + file.knocked.len() + self.dials.len();
             // Half are dialled at a time: the other half will dial us.
             let room = self.config.neighbours.saturating_sub(coming).min(self.config.neighbours.div_ceil(2));
@@ -128,6 +133,11 @@ impl Peer {
             self.dials.insert(dial, device);
             turn.act(Action::Dial { dial, to: address, role: Role::Peer });
         }
+    }
+
+    fn active_of(&self, ids: &[FileId]) -> impl Iterator<Item = (FileId, &File)> {
+        let files = ids.iter().filter_map(|id| Some((*id, self.files.get(*id)?)));
+        files.filter(|(_, file)| file.is_active())
     }
 
     fn may_dial(&self, now: Time, device: &DeviceId) -> bool {
@@ -178,7 +188,7 @@ impl Peer {
         }
         self.links.insert(id, Link::new(turn.now, device, from, dialled.is_some()));
         self.alarms.set(Alarm::KeepAlive, turn.now + KEEP_ALIVE);
-        self.knock_on_links(turn);
+        self.knock_on_links(&self.files.ids(), turn);
     }
 
     /// Opens a file on a link, unless that was done.
@@ -364,12 +374,13 @@ impl Peer {
     pub(super) fn tell_news(&mut self, turn: &mut Turn<'_>) {
         self.news_at = turn.now + HAVE_DELAY;
         let mut sends = Vec::new();
-        for (id, file) in self.files.table.iter_mut().filter(|(_, file)| !file.news.is_empty()) {
+        for id in self.files.take_with_news() {
+            let Some(file) = self.files.get_mut(id).filter(|file| !file.news.is_empty()) else { continue };
             let news = core::mem::take(&mut file.news);
             let neighbours = file.neighbours.iter().map(|(link, neighbour)| (link, Some(&neighbour.have)));
             let knocked = file.knocked.iter().map(|link| (link, None));
             if file.held.is_full() {
-                let whole = |(link, _): (&LinkId, _)| (*link, PeerMessage::Whole { file: *id });
+                let whole = |(link, _): (&LinkId, _)| (*link, PeerMessage::Whole { file: id });
                 sends.extend(neighbours.chain(knocked).map(whole));
                 continue;
             }
@@ -378,7 +389,7 @@ impl Peer {
                     news.iter().copied().filter(|piece| have.is_none_or(|have| !have.has(*piece))).collect();
                 let pages = lacks
                     .chunks(HAVES_PER_MESSAGE)
-                    .map(|page| PeerMessage::Have { file: *id, pieces: List::new(page.to_vec()) });
+                    .map(|page| PeerMessage::Have { file: id, pieces: List::new(page.to_vec()) });
                 sends.extend(pages.map(|message| (*link, message)));
             }
         }
@@ -389,8 +400,7 @@ impl Peer {
 
     /// A piece is held now: neighbours hear of it at once, unless they heard something just before.
     pub(super) fn note_news(&mut self, id: FileId, piece: u32, turn: &mut Turn<'_>) {
-        let Some(file) = self.files.get_mut(id) else { return };
-        file.news.push(piece);
+        self.files.note_news(id, piece);
         if self.news_at <= turn.now {
             self.tell_news(turn);
         } else {

@@ -140,8 +140,8 @@ impl Peer {
 
     /// From now on a file is whole and served.
     fn complete(&mut self, id: FileId, turn: &Turn<'_>) {
+        self.files.set_phase(id, Phase::Complete);
         let Some(file) = self.files.get_mut(id) else { return };
-        file.phase = Phase::Complete;
         file.announced = None;
         self.to_announce.push(id);
         self.alarms.set(Alarm::Haves, turn.now + HAVE_DELAY);
@@ -259,8 +259,9 @@ impl Peer {
         if file.held.len() == 0 {
             file.hashes = Some(Hashes::new(Vec::new()));
         }
-        file.phase = Phase::Fetching(Box::new(Download::new(&file.held, tree)));
         let (content, held) = (file.content, file.held.count());
+        let download = Download::new(&file.held, tree);
+        self.files.set_phase(id, Phase::Fetching(Box::new(download)));
         let entry = self
             .files
             .get(id)
@@ -288,9 +289,7 @@ impl Peer {
         if download.tree.checksum() != Some(file.content.checksum) {
             return self.fail(id, Failure::ChecksumDiffers, turn);
         }
-        if let Some(file) = self.files.get_mut(id) {
-            file.phase = Phase::Finishing;
-        }
+        self.files.set_phase(id, Phase::Finishing);
         self.jobs.start(Job::Finish { file: id }, Work::Finish { file: id }, turn);
     }
 
@@ -388,8 +387,8 @@ impl Peer {
         for link in links {
             self.close_on(link, id, turn);
         }
+        self.files.set_phase(id, Phase::Ended(ended));
         let Some(file) = self.files.get_mut(id) else { return };
-        file.phase = Phase::Ended(ended);
         file.candidates.clear();
         file.news.clear();
         if was_fetching {

@@ -30,14 +30,15 @@ impl Peer {
     /// Looks for peers that let pieces, slots or hashes wait for too long.
     pub(super) fn sweep_fetches(&mut self, turn: &mut Turn<'_>) {
         let now = turn.now;
-        let downloads = self.files.table.values().filter_map(|file| file.download());
+        let ids: Vec<FileId> = self.files.downloads().map(|(id, _)| id).collect();
+        let downloads = self.files.downloads().filter_map(|(_, file)| file.download());
         let flights = downloads.flat_map(|download| download.flights.values());
         let mut stalled: Vec<LinkId> =
             flights.flat_map(|flight| &flight.sources).map(|source| source.link).collect();
         stalled.sort_unstable();
         stalled.dedup();
         stalled.retain(|link| self.links.get(*link).is_some_and(|link| is_stalled(link, now)));
-        for id in self.files.ids() {
+        for id in ids {
             self.sweep_file(id, &stalled, turn);
         }
         for link in stalled {
