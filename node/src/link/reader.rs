@@ -125,6 +125,7 @@ impl<M: Decode<()>, I> Reader<M, I> {
         let arrivals = self.arrivals.clone().ok_or(Violation::UnrequestedData)?;
         self.need(DataHead::LEN, Begun::Yes).await?;
         let mut chunk = arrivals.begin(DataHead::decode(self.buffer.take_array()), len)?;
+        self.wait_for_turn(len).await;
         self.fill_from_buffer(&arrivals, &mut chunk)?;
         while !chunk.is_complete() {
             self.fill_from_socket(&arrivals, &mut chunk).await?;
@@ -168,12 +169,16 @@ impl<M: Decode<()>, I> Reader<M, I> {
         if arrived == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        if let Some(alarm) = self.throttles.down.reserve(arrived) {
+        Ok(())
+    }
+
+    /// Waits until a chunk may come in. All of it counts, however much of it was read along with what came before it.
+    async fn wait_for_turn(&mut self, len: usize) {
+        if let Some(alarm) = self.throttles.down.reserve(len) {
             // It is we who are slow now, not the remote.
             self.shared.limits.frame.end();
             alarm.await;
         }
-        Ok(())
     }
 
     /// Reads until `len` bytes are in the buffer.
