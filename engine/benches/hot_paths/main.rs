@@ -1,19 +1,27 @@
 //! What the engine does most often, at the largest sizes that it must bear: `cargo bench -p engine`.
 
-#![expect(clippy::unwrap_used, reason = "a benchmark that cannot run ends")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a benchmark that cannot run ends")]
 
+mod network;
+
+use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
 use engine::bitfield::Bitfield;
 use engine::id::{DeviceId, FileId, Salt, Sha1};
-use engine::limits::{HASHES_PER_MESSAGE, NEIGHBOURS_WANTED, PIECES_MAX};
+use engine::limits::{HASHES_PER_MESSAGE, NEIGHBOURS_WANTED, PEERS_PER_ANSWER, PIECES_MAX};
 use engine::name::UserName;
+use engine::peer::command::Command as PersonCommand;
 use engine::peer::picker::Picker;
 use engine::tracker::registry::{Command, Lock, Origin, Registry};
 use engine::wire::codec;
 use engine::wire::list::List;
 use engine::wire::peer::PeerMessage;
+use engine::wire::tracker::{Announce, ClientMessage, Standing};
 use rand::{Rng as _, RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
+use sim::prose::{download, file, group};
+
+use network::Network;
 
 fn main() {
     divan::main();
@@ -113,4 +121,54 @@ fn codec_encode(bencher: Bencher<'_, '_>, name: &str) {
 fn codec_decode(bencher: Bencher<'_, '_>, name: &str) {
     let bytes = codec::encode(&message(name));
     bencher.bench_local(|| codec::decode::<PeerMessage>(black_box(&bytes)).unwrap());
+}
+
+/// A piece, from its uploader's disk to the downloader's: all that both machines have to do with it, item by item an input. One seeder and
+/// one leecher of the longest file.
+#[divan::bench(sample_size = 200)]
+fn machines_a_piece(bencher: Bencher<'_, '_>) {
+    let mut network = Network::new(2, PIECES_MAX);
+    network.ok(1, download("group", "file"));
+    network.until_written(1_000);
+    let (events, written) = (network.events, network.written);
+    network.until_written(written + 10_000);
+    bencher.counter(ItemsCount::new((network.events - events) / 10_000)).bench_local(|| {
+        let written = network.written;
+        network.until_written(written + 1);
+    });
+}
+
+/// The same among as many neighbours as a download seeks, who fetch it at the same time: for each piece, all of them hear of it.
+#[divan::bench(sample_size = 200)]
+fn machines_a_piece_among_31(bencher: Bencher<'_, '_>) {
+    let mut network = Network::new(NEIGHBOURS_WANTED + 1, 100_000);
+    for at in 1..=NEIGHBOURS_WANTED {
+        network.ok(at, download("group", "file"));
+    }
+    network.until_written(10_000);
+    let (events, written) = (network.events, network.written);
+    network.until_written(written + 10_000);
+    bencher.counter(ItemsCount::new((network.events - events) / 10_000)).bench_local(|| {
+        let written = network.written;
+        network.until_written(written + 1);
+    });
+}
+
+/// An announcement at a tracker, answered with 50 peers.
+#[divan::bench]
+fn tracker_announce(bencher: Bencher<'_, '_>) {
+    let mut network = Network::new(PEERS_PER_ANSWER + 10, 1);
+    for at in 1..PEERS_PER_ANSWER + 10 {
+        network.ok(at, download("group", "file"));
+        network.ok(at, PersonCommand::Wait { file: None });
+    }
+    let announce = Announce {
+        group: group("group"),
+        name: file("file"),
+        hashes: network.hashes(),
+        state: Standing::Active { held: 0, reachable: 1 },
+        want_peers: true,
+    };
+    let message = ClientMessage::Announce(List::new(vec![announce]));
+    bencher.bench_local(|| assert_eq!(network.tell_tracker(message.clone()), PEERS_PER_ANSWER));
 }
