@@ -73,9 +73,18 @@ impl Bitfield {
     /// The first piece from `from` on that is not in the set.
     #[must_use]
     pub fn first_absent(&self, from: u32) -> Option<u32> {
-        let first = from as usize / 64;
+        self.first_clear(self.words.iter().copied(), from)
+    }
+
+    /// The first piece from `from` on that is neither in this set nor in `other`, of the same file.
+    #[must_use]
+    pub fn first_absent_in_both(&self, other: &Bitfield, from: u32) -> Option<u32> {
+        self.first_clear(self.words.iter().zip(&other.words).map(|(mine, theirs)| mine | theirs), from)
+    }
+
+    fn first_clear(&self, words: impl Iterator<Item = u64>, from: u32) -> Option<u32> {
         let mut before = (1u64 << (from % 64)) - 1;
-        for (index, word) in self.words.iter().enumerate().skip(first) {
+        for (index, word) in words.enumerate().skip(from as usize / 64) {
             let absent = !(word | before);
             before = 0;
             if absent != 0 {
@@ -161,6 +170,8 @@ mod tests {
             prop_assert_eq!(field.without(&other).collect::<Vec<_>>(), model.difference(&model_other).copied().collect::<Vec<_>>());
             for from in [0, 63, 64, 65, len / 2, len] {
                 prop_assert_eq!(field.first_absent(from), (from..len).find(|piece| !model.contains(piece)));
+                let neither = |piece: &u32| !model.contains(piece) && !model_other.contains(piece);
+                prop_assert_eq!(field.first_absent_in_both(&other, from), (from..len).find(neither));
             }
             prop_assert_eq!(field.exceeds(&other), !model.is_subset(&model_other));
             prop_assert_eq!((0..310).filter(|piece| field.has(*piece)).count(), model.len());

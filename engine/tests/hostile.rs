@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
+use std::collections::BTreeSet;
+
 use engine::id::{FileId, Key, LinkId, Salt};
 use engine::limits::{FILES_PER_LINK, GRANT_PATIENCE, HASHES_PER_MESSAGE, LINK_CREDIT, STALL};
 use engine::peer::command::Command;
@@ -280,6 +282,27 @@ fn a_slot_that_is_neither_used_nor_returned() {
     let began = scene.world.now();
     scene.expect(Violation::SlotUnused);
     assert!(scene.world.now().since(began) < GRANT_PATIENCE * 2);
+}
+
+#[test]
+fn a_seeder_hints_at_each_piece_until_it_is_named_before_it_hints_at_one_twice() {
+    let mut scene = opened();
+    let mut named = BTreeSet::new();
+    for slot in 0..FILE {
+        scene.say(M::Ask { file: MINE });
+        scene.world.advance(Span::from_secs(1));
+        let said = scene.world.said(scene.mallory, scene.link);
+        let hints: Vec<u32> = said
+            .filter_map(|packet| if let Packet::Peer(M::Grant { hint, .. }) = packet { *hint } else { None })
+            .collect();
+        assert_eq!(hints.len(), slot as usize + 1);
+        // The first hint is not taken, and a piece named whose turn would come later.
+        let piece = if slot == 0 { FILE / 2 } else { hints[slot as usize] };
+        named.insert(piece);
+        scene.say(M::Request { file: MINE, piece });
+        scene.world.advance(Span::from_secs(1));
+    }
+    assert_eq!(named.len(), FILE as usize);
 }
 
 #[test]

@@ -46,6 +46,8 @@ pub(super) struct File {
     pub(super) swarm: Option<(u32, u32, Time)>,
     /// Bytes sent to others.
     pub(super) sent: u64,
+    /// Of a complete file: the pieces that somebody has named here.
+    pub(super) named: Bitfield,
     /// Of a complete file: the piece after that which was hinted at last.
     pub(super) next_hint: u32,
     /// Of a file that was fetched in this session: how that went.
@@ -191,6 +193,7 @@ impl File {
             announced_at: Time::default(),
             swarm: None,
             sent: 0,
+            named: Bitfield::new(content.size.pieces()),
             next_hint: 0,
             fetched: None,
             order,

@@ -192,7 +192,12 @@ impl Peer {
     fn hint(&mut self, link: LinkId, id: FileId) -> Option<u32> {
         let file = self.files.get_mut(id).filter(|file| file.is_complete())?;
         let have = &file.neighbours.get(&link)?.have;
-        let hint = have.first_absent(file.next_hint).or_else(|| have.first_absent(0))?;
+        let fresh = |from: u32| have.first_absent_in_both(&file.named, from);
+        let next = file.next_hint;
+        let hint = fresh(next)
+            .or_else(|| fresh(0))
+            .or_else(|| have.first_absent(next))
+            .or_else(|| have.first_absent(0))?;
         file.next_hint = hint + 1;
         Some(hint)
     }
@@ -204,12 +209,15 @@ impl Peer {
 
     /// A peer names the piece for which it was granted a slot.
     pub(super) fn requested(&mut self, link: LinkId, id: FileId, piece: u32, turn: &mut Turn<'_>) {
-        let Some(file) = self.files.get(id) else { return };
+        let Some(file) = self.files.get_mut(id) else { return };
         let Some(extent) = file.content.size.extent(id, piece) else {
             return self.violation(link, Violation::NoSuchPiece, turn);
         };
         if !file.held.has(piece) {
             return self.violation(link, Violation::NotHeld, turn);
+        }
+        if file.is_complete() {
+            file.named.insert(piece);
         }
         let Some(granted) = self.uploads.take_grant(link, id) else {
             return self.violation(link, Violation::NoSlot, turn);
