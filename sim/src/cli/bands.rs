@@ -14,12 +14,7 @@ use super::{Bands, Error, load, table};
 pub(super) fn bands(which: &Bands) -> Result<Status, Error> {
     let mut rows = Vec::new();
     let mut worst = Verdict::Holds;
-    // All files are read first, so that a mistake in the last is not found after an hour.
-    let mut scenarios: Vec<(String, Scenario)> = Vec::new();
-    for path in load::files(&which.folder)? {
-        let read = load::load(&path)?;
-        scenarios.extend(read.into_iter().map(|scenario| (load::title(&path, &scenario), scenario)));
-    }
+    let mut scenarios = load::folder(&which.folder)?;
     let wanted = |title: &String| which.only.as_ref().is_none_or(|part| title.contains(part.as_str()));
     scenarios.retain(|(title, scenario)| wanted(title) && (which.all || !scenario.heavy));
     rows.push(["scenario", "band", "measured", "must", "stretch", "verdict"].map(str::to_owned).to_vec());

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use sim::scenario::Scenario;
 
-use super::{Error, OneScenario};
+use super::{Error, Part};
 
 /// The scenarios of a file.
 pub(super) fn load(path: &Path) -> Result<Vec<Scenario>, Error> {
@@ -13,10 +13,10 @@ pub(super) fn load(path: &Path) -> Result<Vec<Scenario>, Error> {
     Ok(Scenario::parse(&text).map_err(|why| format!("{name}: {why}"))?)
 }
 
-/// Those that the command line asks for, with the seed that it asks for.
-pub(super) fn chosen(which: &OneScenario) -> Result<Vec<Scenario>, Error> {
-    let mut scenarios = load(&which.scenario)?;
-    if let Some(variant) = &which.variant {
+/// Those of a file that the command line asks for, with the seed that it asks for.
+pub(super) fn chosen(path: &Path, part: &Part) -> Result<Vec<Scenario>, Error> {
+    let mut scenarios = load(path)?;
+    if let Some(variant) = &part.variant {
         let names: Vec<String> = scenarios.iter().filter_map(|scenario| scenario.variant.clone()).collect();
         scenarios.retain(|scenario| scenario.variant.as_ref() == Some(variant));
         if scenarios.is_empty() {
@@ -24,14 +24,24 @@ pub(super) fn chosen(which: &OneScenario) -> Result<Vec<Scenario>, Error> {
             return Err(format!("there is no variant {variant:?}; choose one of: {choices}").into());
         }
     }
-    if let Some(seed) = which.seed {
+    if let Some(seed) = part.seed {
         scenarios.iter_mut().for_each(|scenario| scenario.seeds = vec![seed]);
     }
     Ok(scenarios)
 }
 
-/// All scenario files of a folder, in order of name.
-pub(super) fn files(folder: &Path) -> Result<Vec<PathBuf>, Error> {
+/// All scenarios of a folder with their titles, in order of name.
+pub(super) fn folder(folder: &Path) -> Result<Vec<(String, Scenario)>, Error> {
+    let mut scenarios = Vec::new();
+    // All files are read first, so that a mistake in the last is not found after an hour.
+    for path in files(folder)? {
+        let read = load(&path)?;
+        scenarios.extend(read.into_iter().map(|scenario| (title(&path, &scenario), scenario)));
+    }
+    Ok(scenarios)
+}
+
+fn files(folder: &Path) -> Result<Vec<PathBuf>, Error> {
     let entries = std::fs::read_dir(folder).map_err(|why| format!("{}: {why}", folder.display()))?;
     let paths: Result<Vec<PathBuf>, std::io::Error> =
         entries.map(|entry| entry.map(|entry| entry.path())).collect();

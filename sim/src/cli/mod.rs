@@ -32,8 +32,8 @@ struct Arguments {
 /// What to do.
 #[derive(Debug, Subcommand)]
 enum Mode {
-    /// Runs one scenario with each of the peer choices, and prints one table.
-    Compare(OneScenario),
+    /// Runs one scenario, or all of a folder, with each of the peer choices, and prints one table.
+    Compare(Compare),
     /// Runs all scenarios of a folder, and prints each band with what was measured.
     Bands(Bands),
     /// Runs scenarios that are drawn at random from one seed each: first faults, then everything heals and must complete.
@@ -46,23 +46,43 @@ enum Mode {
     Shrink(replay::Shrink),
 }
 
-/// Which scenario.
+/// Which scenario, and what to write.
 #[derive(Debug, Args)]
 struct OneScenario {
     /// The scenario file; scenarios/README.md explains its keys.
     scenario: PathBuf,
-    /// Run from this seed alone; the same seed gives the same run.
-    #[arg(long)]
-    seed: Option<u64>,
-    /// Run this variant alone.
-    #[arg(long)]
-    variant: Option<String>,
+    #[command(flatten)]
+    part: Part,
     /// Write a page with pictures: one file that needs no network.
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
     /// Write the same data as JSON.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+}
+
+/// Which part of a scenario.
+#[derive(Debug, Args)]
+struct Part {
+    /// Run from this seed alone; the same seed gives the same run.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Run this variant alone.
+    #[arg(long)]
+    variant: Option<String>,
+}
+
+/// What to compare.
+#[derive(Debug, Args)]
+struct Compare {
+    /// A scenario file; or a folder, of which all bands with a goal are compared.
+    #[arg(default_value = "scenarios")]
+    scenarios: PathBuf,
+    #[command(flatten)]
+    part: Part,
+    /// Of a folder: run those that are marked as heavy, too.
+    #[arg(long)]
+    all: bool,
 }
 
 /// Which scenarios.

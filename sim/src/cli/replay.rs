@@ -13,19 +13,15 @@ use sim::swarm::draw;
 use sim::trial::Verdict;
 
 use super::status::Status;
-use super::{Error, OneScenario, load};
+use super::{Error, Part, load};
 
 /// Which run.
 #[derive(Debug, Args)]
 pub(super) struct OneRun {
-    /// A seed of `swarm`, a scenario file, or (`replay` only) a recording that `node --record` has made.
+    /// A seed of `swarm`, a scenario file (if no seed is named, its first), or (`replay` only) a recording that `node --record` has made.
     what: String,
-    /// The seed, if it is a file; its first, if nothing is said.
-    #[arg(long)]
-    seed: Option<u64>,
-    /// The variant, if it is a file that has any.
-    #[arg(long)]
-    variant: Option<String>,
+    #[command(flatten)]
+    part: Part,
 }
 
 /// Which run to make small.
@@ -43,10 +39,7 @@ impl OneRun {
         if let Ok(seed) = self.what.parse() {
             return Ok((draw(seed), seed));
         }
-        let (seed, variant) = (self.seed, self.variant.clone());
-        let scenario = self.what.clone().into();
-        let which = OneScenario { scenario, seed, variant, html: None, json: None };
-        let mut scenarios = load::chosen(&which)?;
+        let mut scenarios = load::chosen(Path::new(&self.what), &self.part)?;
         if scenarios.len() > 1 {
             let names: Vec<String> = scenarios.into_iter().filter_map(|scenario| scenario.variant).collect();
             return Err(format!("choose one of its variants with --variant: {}", names.join(", ")).into());
