@@ -474,7 +474,8 @@ pub(crate) const COMMANDS: &[Spec] = &[
         aliases: &["exit"],
         arguments: "[--when-replicated [copies]]",
         brief: "leave cleanly, as Ctrl-D does",
-        more: "Peers and trackers are told, running downloads are stopped and can be resumed. With --when-replicated this\n\
+        more: "Pieces on their way to others are sent to the end, for 2 s at most.\n\
+               Peers and trackers are told, running downloads are stopped and can be resumed. With --when-replicated this\n\
                client goes on serving until everybody who asked for a file shared here has all of it, or until so many\n\
                full copies are online elsewhere.",
         counts: &[0],
