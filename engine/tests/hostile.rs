@@ -9,6 +9,7 @@ use engine::limits::{FILES_PER_LINK, GRANT_PATIENCE, HASHES_PER_MESSAGE, LINK_CR
 use engine::peer::command::Command;
 use engine::time::Span;
 use engine::violation::Violation;
+use engine::wire::few::Few;
 use engine::wire::list::List;
 use engine::wire::peer::{Open, PeerMessage as M};
 use engine::wire::tracker::{Address, Announce, Change, ClientMessage, Request, Standing};
@@ -172,7 +173,7 @@ fn a_file_opened_twice() {
 #[test]
 fn a_piece_beyond_the_end() {
     for message in [
-        M::Have { file: MINE, pieces: List::new(vec![FILE]) },
+        M::Have { file: MINE, pieces: Few::one(FILE) },
         M::Bits { file: MINE, from: u32::MAX, bytes: List::new(vec![1]) },
         M::Bits { file: MINE, from: 2, bytes: List::new(vec![255]) },
         M::Request { file: MINE, piece: FILE },

@@ -32,6 +32,7 @@ impl World {
         match action {
             PeerAction::Dial { dial, to, .. } => self.dial(id, Some(dial), to),
             PeerAction::Send { link, message } => self.send_packet(id, link, Packet::Peer(message)),
+            PeerAction::Spread { links, message } => self.send_to_all(id, &links, message),
             PeerAction::SendTracker { link, message } => self.send_packet(id, link, Packet::Client(message)),
             PeerAction::Expect { link, extent, slot } => {
                 if let Some(expected) = self.expected(id, link) {
@@ -95,20 +96,25 @@ impl World {
     }
 
     fn start_job(&mut self, id: NodeId, job: JobId, work: PeerWork) {
-        let twin = self.nodes[id.0].jobs.insert(job, ());
-        assert!(twin.is_none(), "a job is started once");
         if let PeerWork::Send { link, extent, theirs } = work {
+            self.note_job(id, job, Work::Peer(work));
             return self.send_piece(id, job, link, extent, theirs);
         }
         let (lane, took) = self.plan_for(id, &work);
-        let took = match work {
+        let took = match &work {
             PeerWork::DeriveKey { .. } | PeerWork::Hash { .. } => took,
             _ => self.on_slow_disk(id, took),
         };
-        self.start_work(id, job, Work::Peer(work), lane, took);
+        self.note_job(id, job, Work::Peer(work));
+        self.plan_end(id, job, lane, took);
     }
 
-    fn start_work(&mut self, id: NodeId, job: JobId, work: Work, lane: Option<Lane>, took: Span) {
+    fn note_job(&mut self, id: NodeId, job: JobId, work: Work) {
+        let twin = self.nodes[id.0].jobs.insert(job, work);
+        assert!(twin.is_none(), "a job is started once");
+    }
+
+    fn plan_end(&mut self, id: NodeId, job: JobId, lane: Option<Lane>, took: Span) {
         let node = &mut self.nodes[id.0];
         let mut at = self.now + took;
         if let Some(lane) = lane {
@@ -116,7 +122,7 @@ impl World {
             at = at.max(*free + took);
             *free = at;
         }
-        self.future.plan(at, Event::Job { node: id, life: node.life, job, work: Box::new(work) });
+        self.future.plan(at, Event::Job { node: id, life: node.life, job });
     }
 
     /// How long work of a disk takes there at present.
@@ -151,8 +157,7 @@ impl World {
     fn plan_for(&mut self, id: NodeId, work: &PeerWork) -> (Option<Lane>, Span) {
         let costs = self.costs;
         let Kind::Client(client) = &mut self.nodes[id.0].kind else { unreachable!("{id:?} is a client") };
-        let places = &mut client.places;
-        let of = |file| places.get(&file).cloned().map(Lane::File);
+        let of = |file| client.place_of.get(&file).copied().map(Lane::File);
         match work {
             PeerWork::DeriveKey { .. } => (None, costs.key),
             PeerWork::Survey { place } => {
@@ -163,8 +168,13 @@ impl World {
                 (Some(Lane::Memory), costs.sync)
             }
             PeerWork::OpenShare { file, place, .. } | PeerWork::OpenPart { file, place, .. } => {
-                places.insert(*file, place.clone());
-                (Some(Lane::File(place.clone())), costs.sync)
+                let known = client.places.iter().position(|other| other == place);
+                let at = known.unwrap_or(client.places.len());
+                if known.is_none() {
+                    client.places.push(place.clone());
+                }
+                client.place_of.insert(*file, at);
+                (Some(Lane::File(at)), costs.sync)
             }
             PeerWork::Verify { .. } => (None, notary::TOOK),
             PeerWork::Hash { .. } => (None, costs.hash),
@@ -178,12 +188,20 @@ impl World {
 
     /// Plans the end of a job for this very moment.
     pub(crate) fn end_job(&mut self, id: NodeId, job: JobId, outcome: Outcome) {
-        self.start_work(id, job, Work::Ended(outcome), None, Span::ZERO);
+        let known = self.nodes[id.0].jobs.insert(job, Work::Ended(outcome));
+        assert!(known.is_some(), "what ends was begun");
+        self.plan_end(id, job, None, Span::ZERO);
     }
 
-    pub(crate) fn finish_job(&mut self, id: NodeId, job: JobId, work: Work) {
+    /// A piece has left: the job is over at once.
+    pub(crate) fn piece_sent(&mut self, id: NodeId, job: JobId) {
         let known = self.nodes[id.0].jobs.remove(&job);
         assert!(known.is_some(), "a job ends once");
+        self.give_peer(id, PeerInput::Done { job, outcome: Outcome::Sent });
+    }
+
+    pub(crate) fn finish_job(&mut self, id: NodeId, job: JobId) {
+        let work = self.nodes[id.0].jobs.remove(&job).expect("a job ends once");
         match work {
             Work::Ended(outcome) => self.give_peer(id, PeerInput::Done { job, outcome }),
             Work::Peer(PeerWork::Hash { .. }) if self.is_broken(Sabotage::NeverHashes) => {}
@@ -254,12 +272,12 @@ impl World {
             }
             TrackerAction::Close { link, violation } => self.close(TRACKER, link, violation),
             TrackerAction::Start { job, work } => {
-                self.nodes[TRACKER.0].jobs.insert(job, ());
                 let (lane, took) = match &work {
                     StoreWork::Sign(_) => (None, notary::TOOK),
                     StoreWork::Persist(_) => (Some(Lane::Store), self.on_slow_disk(TRACKER, self.costs.sync)),
                 };
-                self.start_work(TRACKER, job, Work::Store(work), lane, took);
+                self.note_job(TRACKER, job, Work::Store(work));
+                self.plan_end(TRACKER, job, lane, took);
             }
             TrackerAction::Reach { .. } | TrackerAction::Speak { .. } | TrackerAction::Say(_) => {
                 unreachable!("this tracker is the only one, and nobody is at its console")

@@ -4,7 +4,7 @@ use engine::id::{DialId, FileId, JobId, LinkId};
 use engine::limits::LINK_CREDIT;
 use engine::peer::io::{DialFailure, Input as PeerInput, Outcome};
 use engine::piece::Extent;
-use engine::time::Span;
+use engine::time::{Span, Time};
 use engine::tracker::io::Input as TrackerInput;
 use engine::violation::Violation;
 use engine::wire::codec;
@@ -13,7 +13,6 @@ use engine::wire::tracker::{ClientMessage, Request, TrackerMessage};
 
 use crate::checks::Sabotage;
 use crate::content::Bytes;
-use crate::jobs::Work;
 use crate::network::{Connection, End, NodeId, Packet, Transfer, duration};
 use crate::node::{Heard, Kind, Node, node_at};
 use crate::scenario::{Behaviour, FaultKind};
@@ -115,14 +114,43 @@ impl World {
 
     /// Says something on a connection.
     pub(crate) fn send_packet(&mut self, from: NodeId, link: LinkId, packet: Packet) {
-        let now = self.now;
         if self.checks {
             check_codec(&packet);
         }
+        if self.passes_out(from, link, &packet) {
+            self.put_on_wire(from, link, packet);
+        }
+    }
+
+    /// Says the same on several connections. Where it arrives at the same time it is one event.
+    pub(crate) fn send_to_all(&mut self, from: NodeId, links: &[LinkId], message: PeerMessage) {
+        let packet = Packet::Peer(message);
+        if self.checks {
+            check_codec(&packet);
+        }
+        let mut groups: Vec<(Time, Vec<(LinkId, usize)>)> = Vec::new();
+        for link in links {
+            if !self.passes_out(from, *link, &packet) {
+                continue;
+            }
+            let Some((at, to)) = self.arrival(from, *link) else { continue };
+            match groups.iter_mut().find(|(other, _)| *other == at) {
+                Some((_, group)) => group.push((*link, to)),
+                None => groups.push((at, vec![(*link, to)])),
+            }
+        }
+        let Packet::Peer(message) = packet else { return };
+        for (at, to) in groups {
+            self.future.plan(at, Event::Spread { to: to.into(), message: message.clone() });
+        }
+    }
+
+    /// Whether something leaves a node, which pays for it in any case.
+    fn passes_out(&mut self, from: NodeId, link: LinkId, packet: &Packet) -> bool {
         let engine = !matches!(self.nodes[from.0].kind, Kind::Puppet(_));
         let Some(connection) = self.links.get_mut(link) else {
             assert!(!engine, "{from:?} says something on a link that is no more: {packet:?}");
-            return;
+            return false;
         };
         let side = connection.side(from);
         let end = &mut connection.ends[side];
@@ -131,20 +159,17 @@ impl World {
             "{from:?} says something on a link that it ended: {packet:?}"
         );
         if engine && end.unheard {
-            return;
+            return false;
         }
-        note_opened(end, &packet);
+        note_opened(end, packet);
         if engine {
             end.unsent += 1;
             assert!(end.unsent <= LINK_CREDIT, "{from:?} sends on credit only");
             if end.unsent % REFUND == 0 {
-                self.future.plan(now + LEAVES_AFTER, Event::Refund { link, side });
+                self.future.plan(self.now + LEAVES_AFTER, Event::Refund { link, side });
             }
         }
-        if engine && self.falls_silent(from, &packet) {
-            return;
-        }
-        self.put_on_wire(from, link, packet);
+        !(engine && self.falls_silent(from, packet))
     }
 
     /// Whether somebody who opens files and then says nothing would say this.
@@ -163,18 +188,22 @@ impl World {
         if self.is_broken(Sabotage::SwallowsExpulsions) && is_expulsion(&packet) {
             return;
         }
-        let Some(connection) = self.links.get_mut(link) else { return };
-        let to = 1 - connection.side(from);
-        let there = connection.ends[to].node;
-        let soon = self.now + connection.latency;
-        let arrival = self.faults.arrival((from, there), self.now, soon);
-        let there = &mut connection.ends[to];
-        there.last_delivery = there.last_delivery.max(arrival);
-        let at = there.last_delivery;
+        let Some((at, to)) = self.arrival(from, link) else { return };
         match packet {
             Packet::Peer(message) => self.future.plan(at, Event::Said { link, to, message }),
             packet => self.future.plan(at, Event::Packet { link, to, packet: Box::new(packet) }),
         }
+    }
+
+    /// When what a node says now on a connection arrives, and at which side.
+    fn arrival(&mut self, from: NodeId, link: LinkId) -> Option<(Time, usize)> {
+        let connection = self.links.get_mut(link)?;
+        let to = 1 - connection.side(from);
+        let there = &mut connection.ends[to];
+        let soon = self.now + connection.latency;
+        let arrival = self.faults.arrival((from, there.node), self.now, soon);
+        there.last_delivery = there.last_delivery.max(arrival);
+        Some((there.last_delivery, to))
     }
 
     pub(crate) fn refund(&mut self, link: LinkId, side: usize) {
@@ -230,6 +259,13 @@ impl World {
         if let Some(connection) = self.links.get_mut(link) {
             let side = connection.side(node);
             connection.ends[side].unheard = true;
+        }
+    }
+
+    pub(crate) fn deliver_all(&mut self, to: &[(LinkId, usize)], message: &PeerMessage) {
+        self.events += to.len() as u64 - 1;
+        for (link, side) in to {
+            self.deliver(*link, *side, Packet::Peer(message.clone()));
         }
     }
 
@@ -394,11 +430,11 @@ impl World {
             self.piece_left(node, transfer, began);
         }
         self.use_uplink(node);
-        self.finish_job(node, transfer.job, Work::Ended(Outcome::Sent));
+        self.piece_sent(node, transfer.job);
     }
 
     /// The last byte of a piece left: it comes in at the other side when that has room for it.
-    fn piece_left(&mut self, node: NodeId, transfer: Transfer, began: engine::time::Time) {
+    fn piece_left(&mut self, node: NodeId, transfer: Transfer, began: Time) {
         let Some(connection) = self.links.get_mut(transfer.link) else { return };
         let to = 1 - connection.side(node);
         let end = &mut connection.ends[to];

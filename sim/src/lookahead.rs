@@ -9,7 +9,6 @@ use std::hint::black_box;
 use engine::id::LinkId;
 use engine::peer::Peer;
 
-use crate::jobs::Work;
 use crate::network::NodeId;
 use crate::node::{Kind, Node};
 use crate::world::{Event, World};
@@ -24,22 +23,24 @@ impl World {
             self.looked_at -= 1;
             return;
         }
-        let nodes: Vec<_> = self.future.upcoming().take(AHEAD).map(|event| self.concerns(event)).collect();
-        let peers = nodes.iter().flatten();
-        let peers: Vec<_> =
-            peers.filter_map(|(node, link)| Some((peer(&self.nodes[node.0])?, *link))).collect();
-        let wakeups = peers.iter().filter(|(peer, _)| peer.next_wakeup().is_some()).count();
-        let glances = peers.iter().filter_map(|(peer, link)| Some(peer.glance((*link)?)));
-        let glances = glances.fold(wakeups, usize::wrapping_add);
-        // Who has written a piece tells all neighbours of it.
-        let tellers = self.future.upcoming().take(AHEAD).filter_map(|event| match event {
-            Event::Job { node, work, .. } if is_write(work) => Some(&self.nodes[node.0].links),
-            _ => None,
-        });
-        let connections = tellers.flatten().filter_map(|link| self.links.get(*link));
-        let unsent: u32 = connections.map(|connection| connection.ends[0].unsent).sum();
-        black_box((glances, unsent));
-        self.looked_at = nodes.len();
+        let mut concerned = [None; AHEAD];
+        let mut coming = 0;
+        for (event, place) in self.future.upcoming().zip(&mut concerned) {
+            *place = self.concerns(event);
+            coming += 1;
+        }
+        let mut peers = [None; AHEAD];
+        let mut sum = 0;
+        for ((node, link), place) in concerned.into_iter().flatten().zip(&mut peers) {
+            let peer = peer(&self.nodes[node.0]);
+            sum += usize::from(peer.is_some_and(|peer| peer.next_wakeup().is_some()));
+            *place = peer.zip(link);
+        }
+        for (peer, link) in peers.into_iter().flatten() {
+            sum = sum.wrapping_add(peer.glance(link));
+        }
+        black_box(sum);
+        self.looked_at = coming;
     }
 
     /// The node that an event concerns, and the connection.
@@ -51,13 +52,13 @@ impl World {
             Event::Wake { node } | Event::Uplink { node, .. } | Event::Job { node, .. } => {
                 Some((*node, None))
             }
-            Event::Dialled { .. } | Event::Packet { .. } | Event::Refund { .. } | Event::Down { .. } => None,
+            Event::Spread { .. }
+            | Event::Dialled { .. }
+            | Event::Packet { .. }
+            | Event::Refund { .. }
+            | Event::Down { .. } => None,
         }
     }
-}
-
-const fn is_write(work: &Work) -> bool {
-    matches!(work, Work::Peer(engine::peer::io::Work::Write { .. }))
 }
 
 fn peer(node: &Node) -> Option<&Peer> {

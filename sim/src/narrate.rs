@@ -51,6 +51,11 @@ impl World {
             Event::Said { link, to, message } => {
                 self.tell(at(*link, *to), || format!("hears from {}: {message:?}", from(*link, *to)));
             }
+            Event::Spread { to, message } => {
+                for (link, to) in to {
+                    self.tell(at(*link, *to), || format!("hears from {}: {message:?}", from(*link, *to)));
+                }
+            }
             Event::Packet { link, to, packet } => {
                 self.tell(at(*link, *to), || format!("hears from {}: {packet:?}", from(*link, *to)));
             }
@@ -59,10 +64,11 @@ impl World {
                 let from = from(*link, *to);
                 format!("gets {spoilt}piece {} of content {} from {from}", bytes.piece, bytes.content.0)
             }),
-            Event::Job { node, work, .. } => self.narrate(*node, || match &**work {
-                Work::Peer(work) => format!("has done {work:?}"),
-                Work::Store(work) => format!("has stored {work:?}"),
-                Work::Ended(outcome) => format!("ends a job: {outcome:?}"),
+            Event::Job { node, job, .. } => self.narrate(*node, || match self.nodes[node.0].jobs.get(job) {
+                Some(Work::Peer(work)) => format!("has done {work:?}"),
+                Some(Work::Store(work)) => format!("has stored {work:?}"),
+                Some(Work::Ended(outcome)) => format!("ends a job: {outcome:?}"),
+                None => "would end a job of an earlier life".to_owned(),
             }),
             Event::Down { link, side } => {
                 self.tell(at(*link, *side), || format!("loses its connection with {}", from(*link, *side)));

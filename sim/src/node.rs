@@ -1,6 +1,5 @@
 //! What the world keeps of each node: a client with its disk, a tracker with its store, or somebody driven by hand.
 
-use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 
 use engine::id::{CommandId, DeviceId, FileId, JobId, LinkId, Slot};
@@ -18,6 +17,7 @@ use engine::violation::Violation;
 use crate::content::Bytes;
 use crate::disk::Disk;
 use crate::faults::Clock;
+use crate::jobs::Work;
 use crate::network::{Access, Line, NodeId, Packet, Transfer};
 use crate::scenario::Behaviour;
 
@@ -35,8 +35,8 @@ pub(crate) struct Node {
     pub(crate) wake: Option<Time>,
     /// Connections that it has an end of.
     pub(crate) links: Vec<LinkId>,
-    /// Disk jobs under way; each ends once.
-    pub(crate) jobs: Table<JobId, ()>,
+    /// Jobs under way, with what is to be done or came of it; each ends once.
+    pub(crate) jobs: Table<JobId, Work>,
     /// Jobs of one file end in the order given: when the last of each does.
     pub(crate) lanes: Table<Lane, Time>,
     /// Whether its disk or its memory spoils pieces, so that others may rightly blame it.
@@ -46,10 +46,10 @@ pub(crate) struct Node {
 }
 
 /// Jobs that run one after another.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Lane {
-    /// Those of a file.
-    File(Place),
+    /// Those of the files at one place: which of the client's `places` that is.
+    File(usize),
     /// Those of what the client writes down.
     Memory,
     /// Those of the tracker's store.
@@ -70,8 +70,9 @@ pub(crate) struct Client {
     pub(crate) disk: Disk,
     /// What is in each buffer that is not empty.
     pub(crate) slots: Table<Slot, Bytes>,
-    /// Where each open file is.
-    pub(crate) places: BTreeMap<FileId, Place>,
+    /// Places of files that were open in this life, and which of them is whose.
+    pub(crate) places: Vec<Place>,
+    pub(crate) place_of: Table<FileId, usize>,
     pub(crate) last_command: u64,
     pub(crate) answers: Table<CommandId, Answer>,
     pub(crate) news: Vec<(Time, News)>,

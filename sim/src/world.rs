@@ -55,11 +55,12 @@ pub(crate) enum Event {
     Wake { node: NodeId },
     Dialled { node: NodeId, life: u32, dial: Option<DialId>, to: std::net::SocketAddr },
     Said { link: LinkId, to: usize, message: PeerMessage },
+    Spread { to: Box<[(LinkId, usize)]>, message: PeerMessage },
     Packet { link: LinkId, to: usize, packet: Box<Packet> },
     Piece { link: LinkId, to: usize, file: FileId, bytes: Bytes },
     Refund { link: LinkId, side: usize },
     Uplink { node: NodeId, begun: u64 },
-    Job { node: NodeId, life: u32, job: JobId, work: Box<crate::jobs::Work> },
+    Job { node: NodeId, life: u32, job: JobId },
     Down { link: LinkId, side: usize },
 }
 
@@ -156,7 +157,8 @@ impl World {
             strategy,
             disk: crate::disk::Disk::default(),
             slots: Table::default(),
-            places: BTreeMap::new(),
+            places: Vec::new(),
+            place_of: Table::default(),
             last_command: 0,
             answers: Table::default(),
             news: Vec::new(),
@@ -237,6 +239,7 @@ impl World {
                 client.machine = None;
                 client.disk.close_all();
                 client.places.clear();
+                client.place_of.clear();
                 client.held_back.clear();
                 client.slots.clear();
             }
@@ -273,13 +276,14 @@ impl World {
             Event::Wake { node } => self.wake(node),
             Event::Dialled { node, life, dial, to } => self.dialled(node, life, dial, to),
             Event::Said { link, to, message } => self.deliver(link, to, Packet::Peer(message)),
+            Event::Spread { to, message } => self.deliver_all(&to, &message),
             Event::Packet { link, to, packet } => self.deliver(link, to, *packet),
             Event::Piece { link, to, file, bytes } => self.deliver_piece(link, to, file, bytes),
             Event::Refund { link, side } => self.refund(link, side),
             Event::Uplink { node, begun } => self.uplink_free(node, begun),
-            Event::Job { node, life, job, work } => {
+            Event::Job { node, life, job } => {
                 if self.nodes[node.0].life == life {
-                    self.finish_job(node, job, *work);
+                    self.finish_job(node, job);
                 }
             }
             Event::Down { link, side } => self.link_down(link, side),
@@ -296,6 +300,11 @@ impl World {
             Event::Said { link, message, .. } => {
                 message.hash(&mut self.trace);
                 (3, link.0)
+            }
+            Event::Spread { to, message } => {
+                message.hash(&mut self.trace);
+                to.iter().for_each(|(link, _)| self.trace.mix(link.0));
+                (10, to.len() as u64)
             }
             Event::Packet { link, .. } => (4, link.0),
             Event::Piece { link, bytes, .. } => {

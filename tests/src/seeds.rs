@@ -7,6 +7,7 @@ use engine::piece::{Content, Size};
 use engine::refusal::{DiskError, Refusal, Table};
 use engine::ticket::{Expulsions, Membership, Removals, Signature, Signed, Ticket, UnixTime};
 use engine::wire::codec::encode;
+use engine::wire::few::Few;
 use engine::wire::frame::{self, DataHead, Head, Kind};
 use engine::wire::list::List;
 use engine::wire::peer::{Open, PeerMessage};
@@ -110,7 +111,7 @@ fn peer_messages() -> Vec<Seed> {
     let messages = [
         ("peer_open", PeerMessage::Open(Box::new(open))),
         ("peer_bits", PeerMessage::Bits { file: file_id, from: 8, bytes: List::new(vec![0x5a; 20]) }),
-        ("peer_have", PeerMessage::Have { file: file_id, pieces: List::new(vec![0, 250, 70_000]) }),
+        ("peer_have", PeerMessage::Have { file: file_id, pieces: Few::new(&[0, 250, 70_000]) }),
         (
             "peer_hashes",
             PeerMessage::Hashes { file: file_id, from: 1, list: List::new(vec![Sha1([4; 20]); 3]) },

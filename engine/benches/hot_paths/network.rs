@@ -189,6 +189,12 @@ impl Network {
                 self.due.push_back(Due::Peer(self.other(at, link), Input::Message { link, message }));
                 Input::Sent { link, messages: 1 }
             }
+            Action::Spread { links, message } => {
+                for link in links {
+                    self.act(at, Action::Send { link, message: message.clone() });
+                }
+                return;
+            }
             Action::SendTracker { link, message } => {
                 self.due.push_back(Due::Tracker(tracker_io::Input::Message { link, message }));
                 Input::Sent { link, messages: 1 }

@@ -28,19 +28,30 @@ const SPARE_ASKS: usize = 4;
 impl Peer {
     /// Asks for as many slots as there is use and room for.
     pub(super) fn fill(&mut self, turn: &mut Turn<'_>) {
-        let mut ids: Vec<FileId> =
-            self.files.downloads().filter(|(_, file)| may_fetch(file, turn.now)).map(|(id, _)| id).collect();
-        if ids.is_empty() {
+        if self.reserved == self.free_slots.len() {
             return;
         }
+        let mut downloads =
+            self.files.downloads().filter(|(_, file)| may_fetch(file, turn.now)).map(|(id, _)| id);
+        let Some(only) = downloads.next() else { return };
+        let mut ids: Vec<FileId> = downloads.collect();
+        if ids.is_empty() {
+            return self.fill_file(only, usize::from(SLOTS), turn);
+        }
+        ids.push(only);
         let share = usize::from(SLOTS).div_ceil(ids.len()).max(OUTSTANDING_SLOW);
         let first = self.peer_rng.random_range(0..ids.len());
         ids.rotate_left(first);
         for id in ids {
-            while self.reserved < self.free_slots.len() {
-                let Some(link) = self.next_uploader(id, share, turn.now) else { break };
-                self.ask_for_slot(link, id, turn);
-            }
+            self.fill_file(id, share, turn);
+        }
+    }
+
+    /// Asks for slots for one file, until it has its share.
+    fn fill_file(&mut self, id: FileId, share: usize, turn: &mut Turn<'_>) {
+        while self.reserved < self.free_slots.len() {
+            let Some(link) = self.next_uploader(id, share, turn.now) else { return };
+            self.ask_for_slot(link, id, turn);
         }
     }
 
@@ -195,6 +206,7 @@ impl Peer {
         neighbour.busy = false;
         let before = neighbour.asks;
         self.fill(turn);
+        turn.fills = false;
         if self.neighbour_mut(link, id).is_some_and(|neighbour| neighbour.asks == before) {
             self.send(link, PeerMessage::Pass { file: id }, turn);
         }

@@ -16,6 +16,12 @@ use crate::violation::Violation;
 use crate::wire::peer::PeerMessage;
 
 impl Peer {
+    /// A buffer is free: something can be asked for.
+    fn free(&mut self, slot: Slot, turn: &mut Turn<'_>) {
+        self.free_slots.push(slot);
+        turn.fills = true;
+    }
+
     /// Takes a source out of a flight, if it is there.
     pub(super) fn land(&mut self, link: LinkId, extent: Extent, slot: Option<Slot>) -> Option<Source> {
         let file = self.files.get_mut(extent.file)?;
@@ -68,7 +74,7 @@ impl Peer {
             file.and_then(|file| file.hashes.as_ref()).map(|hashes| hashes.list()[extent.piece as usize]);
         match expected {
             // The download was stopped while the piece was being hashed.
-            None => self.free_slots.push(slot),
+            None => self.free(slot, turn),
             Some(sha1) if sha1 != digest.sha1 => self.bad_piece((extent, slot, link), turn),
             Some(_) => self.good_piece((extent, slot, link), digest, turn),
         }
@@ -84,10 +90,10 @@ impl Peer {
             .files
             .get_mut(extent.file)
             .and_then(|file| file.download_mut()?.flights.get_mut(&extent.piece));
-        let Some(flight) = flight else { return self.free_slots.push(slot) };
+        let Some(flight) = flight else { return self.free(slot, turn) };
         if flight.verified {
             flight.arrived -= 1;
-            return self.free_slots.push(slot);
+            return self.free(slot, turn);
         }
         flight.verified = true;
         for source in flight.sources.clone() {
@@ -105,7 +111,7 @@ impl Peer {
                 there.gave_up(turn.now.since(there.waiting_since.max(source.asked)), typical);
             }
             turn.act(Action::Discard { link, extent });
-            self.free_slots.push(source.slot);
+            self.free(source.slot, turn);
             let neighbour = self.files.get_mut(extent.file).and_then(|file| file.neighbours.get_mut(&link));
             neighbour.into_iter().for_each(|neighbour| neighbour.cancelling.push(extent.piece));
             self.send(link, PeerMessage::Cancel { file: extent.file, piece: extent.piece }, turn);
@@ -114,7 +120,7 @@ impl Peer {
 
     /// A piece does not match its hash: it is dropped, and whoever sent it is avoided, then banned.
     fn bad_piece(&mut self, (extent, slot, link): (Extent, Slot, LinkId), turn: &mut Turn<'_>) {
-        self.free_slots.push(slot);
+        self.free(slot, turn);
         self.piece_back(extent, false);
         if self.count_against(link) {
             self.violation(link, Violation::BadPieces, turn);
@@ -151,7 +157,7 @@ impl Peer {
         outcome: Outcome,
         turn: &mut Turn<'_>,
     ) {
-        self.free_slots.push(slot);
+        self.free(slot, turn);
         match outcome {
             Outcome::Done => self.stored(extent, link, cv, turn),
             Outcome::Failed(DiskError::DiskFull) => {
@@ -235,7 +241,7 @@ impl Peer {
         if let Some(source) = self.land(link, extent, None) {
             // We did not take it back: it has not what it said to have, and others are asked first.
             self.rest(link, turn);
-            self.free_slots.push(source.slot);
+            self.free(source.slot, turn);
             if let Some(file) = self.files.get_mut(id) {
                 want_again(file, piece);
             }
@@ -244,6 +250,7 @@ impl Peer {
 
     /// Gives up all that a peer owes of a file, and all slots asked of it: the link or the file on it is gone.
     pub(super) fn abandon_requests(&mut self, link: LinkId, id: FileId, turn: &mut Turn<'_>) {
+        turn.fills = true;
         let Some(file) = self.files.get_mut(id) else { return };
         let (asks, overdue) = file.neighbours.get_mut(&link).map_or((0, false), |neighbour| {
             (core::mem::take(&mut neighbour.asks), core::mem::take(&mut neighbour.overdue))
@@ -272,7 +279,7 @@ impl Peer {
         };
         if let Some(source) = self.land(link, extent, None) {
             turn.act(Action::Discard { link, extent });
-            self.free_slots.push(source.slot);
+            self.free(source.slot, turn);
         }
         if let Some(file) = self.files.get_mut(id) {
             want_again(file, piece);

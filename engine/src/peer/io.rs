@@ -124,6 +124,13 @@ pub enum Action {
         /// To a tracker, or to a peer.
         role: Role,
     },
+    /// Say the same to several peers. On each link it counts like a `Send`.
+    Spread {
+        /// The connections.
+        links: Vec<LinkId>,
+        /// The message.
+        message: PeerMessage,
+    },
     /// Say something to a peer. Never more than [`crate::limits::LINK_CREDIT`] unsent on one link.
     Send {
         /// The connection.

@@ -83,9 +83,8 @@ impl Peer {
     pub(super) fn quit(&mut self, id: CommandId, turn: &mut Turn<'_>) {
         let earlier = self.last_sends.take();
         if earlier.is_none() && self.uploads.is_sending() {
-            let until = turn.now + LAST_SENDS;
-            self.last_sends = Some(LastSends { id, until });
-            return self.alarms.set(Alarm::Sweep, until);
+            self.last_sends = Some(LastSends { id, until: turn.now + LAST_SENDS });
+            return;
         }
         self.end_session(turn);
         self.leave_tracker(turn);
@@ -101,6 +100,8 @@ impl Peer {
         let Some(LastSends { id, until }) = self.last_sends else { return false };
         if turn.now >= until || !self.uploads.is_sending() {
             self.quit(id, turn);
+        } else {
+            self.alarms.set(Alarm::Sweep, until);
         }
         true
     }

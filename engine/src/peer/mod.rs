@@ -4,7 +4,7 @@
 //! `members` knows to whom something of a group may be said, and `tickets` how they have shown it; `acquaintances` is what
 //! serves when no tracker answers; `announce` tells the tracker of our files; `neighbours` finds peers and opens
 //! files on links. `hashes`, then `ask`, then `fetch` are the way of a piece, and `stall` looks after what takes too long; `picker` and
-//! [`strategy`] say which piece and from whom. `serve` gives pieces to others; `share` is the life of a file; `leaving` ends it all.
+//! [`strategy`] say which piece and from whom. `serve` gives pieces to others, who have their `places`; `share` is the life of a file; `leaving` ends it all.
 
 mod acquaintances;
 mod alarm;
@@ -23,6 +23,7 @@ mod members;
 mod neighbours;
 mod person;
 pub mod picker;
+mod places;
 mod purpose;
 mod rate;
 mod serve;
@@ -54,8 +55,8 @@ use jobs::{Job, Jobs};
 use leaving::{Departure, LastSends};
 use link::{Link, Links};
 use members::Member;
+use places::Uploads;
 use rate::Smooth;
-use serve::Uploads;
 use session::Session;
 use share::{ToOpen, Wanted};
 use tickets::Papers;
@@ -236,7 +237,11 @@ impl Peer {
     }
 
     fn done(&mut self, id: JobId, outcome: Outcome, turn: &mut Turn<'_>) {
-        match self.jobs.end(id, turn) {
+        let job = self.jobs.end(id, turn);
+        // What the common ones make possible is said where it is known.
+        let common = matches!(job, Job::Hash { .. } | Job::Write { .. } | Job::Send);
+        (turn.serves, turn.fills) = (!common, !common);
+        match job {
             job @ (Job::KeyForAccount { .. } | Job::KeyForLogin { .. }) => {
                 self.key_derived(job, outcome, turn);
             }
@@ -273,8 +278,7 @@ impl Peer {
             fresh.retain(|id| self.files.get(*id).is_some_and(|file| file.announced.is_none()));
             self.announce(&fresh, true, turn);
         }
-        // What it is for is done after every input.
-        self.alarms.take(Alarm::GrantAhead, now);
+        turn.serves |= self.alarms.take(Alarm::GrantAhead, now);
         if self.alarms.take(Alarm::KeepAlive, now) {
             self.keep_alive(turn);
             if !self.links.table.is_empty() || self.session.tracker().is_some() {
@@ -291,6 +295,7 @@ impl Peer {
 
     /// Looks over everything that could wait for ever.
     fn sweep(&mut self, turn: &mut Turn<'_>) {
+        (turn.serves, turn.fills) = (true, true);
         self.sweep_requests(turn);
         self.sweep_fetches(turn);
         self.sweep_uploads(turn);
@@ -454,22 +459,27 @@ impl Peer {
 }
 
 /// Whether an input can make something possible for those who wait for pieces from here, and something to ask of others. Most of what is
-/// said can do neither or one; what only the passing of time makes possible is found by the next sweep.
+/// said can do neither or one; what only the passing of time makes possible is found by the next sweep. What a job makes possible is
+/// known when it is seen what the job was for.
 const fn moves(input: &Input) -> (bool, bool) {
     use PeerMessage as M;
     match input {
-        Input::Sent { .. } => (false, false),
+        Input::Sent { .. } | Input::Done { .. } => (false, false),
+        Input::Block { .. } => (false, true),
         Input::Message { message, .. } => match message {
             M::Ping | M::Pong | M::Decline { .. } | M::GetHashes { .. } | M::Queued { .. } => (false, false),
             M::Show(_) | M::Seen { .. } | M::Expulsions(_) => (false, false),
+            // Whether it is news is known when it is looked at.
+            M::Have { .. } | M::Whole { .. } | M::Bits { .. } => (false, false),
             M::Ask { .. } | M::Request { .. } | M::Return { .. } | M::Withdraw { .. } | M::Pass { .. } => {
                 (true, false)
             }
-            M::Have { .. } | M::Whole { .. } | M::Bits { .. } | M::Hashes { .. } | M::Grant { .. } => {
-                (false, true)
-            }
-            _ => (true, true),
+            M::Hashes { .. } | M::Grant { .. } | M::Busy { .. } | M::Free { .. } => (false, true),
+            M::Withdrawn { .. } | M::Cancelled { .. } => (false, true),
+            M::Cancel { .. } => (true, false),
+            M::Open(_) | M::Close { .. } | M::Bye => (true, true),
         },
+        Input::Wake => (false, false),
         _ => (true, true),
     }
 }

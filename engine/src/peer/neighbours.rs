@@ -20,6 +20,7 @@ use crate::limits::{
 };
 use crate::time::Time;
 use crate::violation::Violation;
+use crate::wire::few::Few;
 use crate::wire::list::List;
 use crate::wire::peer::{Open, PeerMessage};
 use crate::wire::tracker::PeerInfo;
@@ -34,6 +35,27 @@ impl Peer {
             }
             Some(_) => self.violation(link, Violation::NotReading, turn),
             None => {}
+        }
+    }
+
+    /// Says the same to several peers.
+    fn spread(&mut self, mut links: Vec<LinkId>, message: PeerMessage, turn: &mut Turn<'_>) {
+        let mut full = Vec::new();
+        links.retain(|link| {
+            let Some(there) = self.links.get_mut(*link) else { return false };
+            let room = there.credit > 0;
+            if room {
+                there.credit -= 1;
+            } else {
+                full.push(*link);
+            }
+            room
+        });
+        if !links.is_empty() {
+            turn.act(Action::Spread { links, message });
+        }
+        for link in full {
+            self.violation(link, Violation::NotReading, turn);
         }
     }
 
@@ -354,7 +376,7 @@ impl Peer {
             }
         }
         // News of one more useful piece changes nothing where others could be asked for already.
-        turn.fills &= useful > 0 && (neighbour.useful == 0 || neighbour.fruitless);
+        turn.fills |= useful > 0 && (neighbour.useful == 0 || neighbour.fruitless);
         neighbour.useful += useful;
         neighbour.fruitless &= useful == 0;
         self.gather_hashes(id, turn);
@@ -373,28 +395,43 @@ impl Peer {
     /// what was held then, and hears the rest like a neighbour that holds nothing.
     pub(super) fn tell_news(&mut self, turn: &mut Turn<'_>) {
         self.news_at = turn.now + HAVE_DELAY;
-        let mut sends = Vec::new();
         for id in self.files.take_with_news() {
-            let Some(file) = self.files.get_mut(id).filter(|file| !file.news.is_empty()) else { continue };
-            let news = core::mem::take(&mut file.news);
-            let neighbours = file.neighbours.iter().map(|(link, neighbour)| (link, Some(&neighbour.have)));
-            let knocked = file.knocked.iter().map(|link| (link, None));
-            if file.held.is_full() {
-                let whole = |(link, _): (&LinkId, _)| (*link, PeerMessage::Whole { file: id });
-                sends.extend(neighbours.chain(knocked).map(whole));
-                continue;
-            }
-            for (link, have) in neighbours.chain(knocked) {
-                let lacks: Vec<u32> =
-                    news.iter().copied().filter(|piece| have.is_none_or(|have| !have.has(*piece))).collect();
-                let pages = lacks
-                    .chunks(HAVES_PER_MESSAGE)
-                    .map(|page| PeerMessage::Have { file: id, pieces: List::new(page.to_vec()) });
-                sends.extend(pages.map(|message| (*link, message)));
-            }
+            self.tell_news_of(id, turn);
         }
-        for (link, message) in sends {
-            self.send(link, message, turn);
+    }
+
+    fn tell_news_of(&mut self, id: FileId, turn: &mut Turn<'_>) {
+        let Some(file) = self.files.get_mut(id).filter(|file| !file.news.is_empty()) else { return };
+        let mut news = core::mem::take(&mut file.news);
+        if file.held.is_full() {
+            let links = file.neighbours.keys().chain(&file.knocked).copied().collect();
+            self.spread(links, PeerMessage::Whole { file: id }, turn);
+        } else if let [piece] = news[..] {
+            let lacks = |(link, neighbour): (_, &Neighbour)| (!neighbour.have.has(piece)).then_some(link);
+            let links = file.neighbours.iter().filter_map(lacks).chain(&file.knocked).copied().collect();
+            self.spread(links, PeerMessage::Have { file: id, pieces: Few::one(piece) }, turn);
+        } else {
+            self.tell_each(id, &news, turn);
+        }
+        news.clear();
+        if let Some(file) = self.files.get_mut(id) {
+            file.news = news;
+        }
+    }
+
+    /// Tells each neighbour which of several new pieces it lacks.
+    fn tell_each(&mut self, id: FileId, news: &[u32], turn: &mut Turn<'_>) {
+        let Some(file) = self.files.get(id) else { return };
+        let neighbours = file.neighbours.iter().map(|(link, neighbour)| (*link, Some(&neighbour.have)));
+        let knocked = file.knocked.iter().map(|link| (*link, None));
+        let mut sends = Vec::new();
+        for (link, have) in neighbours.chain(knocked) {
+            let lacks = |piece: &u32| have.is_none_or(|have| !have.has(*piece));
+            let lacks: Vec<u32> = news.iter().copied().filter(lacks).collect();
+            sends.extend(lacks.chunks(HAVES_PER_MESSAGE).map(|page| (link, Few::new(page))));
+        }
+        for (link, pieces) in sends {
+            self.send(link, PeerMessage::Have { file: id, pieces }, turn);
         }
     }
 

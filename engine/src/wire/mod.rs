@@ -2,6 +2,7 @@
 
 pub mod cluster;
 pub mod codec;
+pub mod few;
 pub mod frame;
 pub mod list;
 pub mod peer;

@@ -4,6 +4,7 @@ use alloc::boxed::Box;
 
 use bincode::{Decode, Encode};
 
+use super::few::Few;
 use super::list::List;
 use crate::id::{Blake3, FileId, Sha1};
 use crate::limits::{BITS_BYTES_PER_MESSAGE, HASHES_PER_MESSAGE, HAVES_PER_MESSAGE};
@@ -39,7 +40,7 @@ pub enum PeerMessage {
         /// The file.
         file: FileId,
         /// The pieces.
-        pieces: List<u32, HAVES_PER_MESSAGE>,
+        pieces: Few<u32, HAVES_PER_MESSAGE>,
     },
     /// The sender holds every piece now.
     Whole {

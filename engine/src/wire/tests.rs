@@ -10,6 +10,7 @@ use proptest::collection::vec as many;
 use proptest::prelude::*;
 
 use super::codec::{decode, encode};
+use super::few::Few;
 use super::list::List;
 use super::peer::{Open, PeerMessage};
 use super::tracker::{
@@ -79,7 +80,7 @@ fn peer_message() -> impl Strategy<Value = PeerMessage> {
             bytes: List::new(bytes)
         }),
         (file(), many(any::<u32>(), 0..300))
-            .prop_map(|(file, pieces)| M::Have { file, pieces: List::new(pieces) }),
+            .prop_map(|(file, pieces)| M::Have { file, pieces: Few::new(&pieces) }),
         file().prop_map(|file| M::Whole { file }),
         (file(), any::<u32>()).prop_map(|(file, from)| M::GetHashes { file, from }),
         (file(), any::<u32>(), many(any::<[u8; 20]>(), 0..30)).prop_map(|(file, from, list)| {
@@ -355,7 +356,7 @@ fn the_fullest_messages_fit_into_a_frame() {
     let file = FileId(u32::MAX);
     for message in [
         PeerMessage::Bits { file, from: u32::MAX, bytes: List::new(vec![255; BITS_BYTES_PER_MESSAGE]) },
-        PeerMessage::Have { file, pieces: List::new(vec![u32::MAX; HAVES_PER_MESSAGE]) },
+        PeerMessage::Have { file, pieces: Few::new(&[u32::MAX; HAVES_PER_MESSAGE]) },
         PeerMessage::Hashes {
             file,
             from: u32::MAX,

@@ -280,6 +280,9 @@ impl Shell {
         match action {
             Action::Dial { dial, to, role } => self.dial(dial, to, role),
             Action::Send { link, message } => self.on_link(link, |link| link.send(&message)),
+            Action::Spread { links, message } => {
+                links.into_iter().for_each(|link| self.on_link(link, |link| link.send(&message)));
+            }
             Action::SendTracker { link, message } => self.on_link(link, |link| link.send(&message)),
             Action::Expect { link, extent, slot } => self.on_link(link, |link| link.expect(extent, slot)),
             Action::Discard { link, extent } => self.on_link(link, |link| link.discard(extent)),

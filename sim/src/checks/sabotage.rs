@@ -69,7 +69,7 @@ impl World {
             }
             (Sabotage::FinishesNothing, Work::Finish { .. }) => Some(Outcome::Finished(Stamp::default())),
             (Sabotage::FinishesOther, Work::Finish { file }) => {
-                let place = client.places[file].clone();
+                let place = client.places[*client.place_of.get(file)?].clone();
                 let finished = client.disk.finish(*file, &mut self.digests);
                 let Some(whole) = client.disk.file(&place) else { return Some(finished) };
                 let stamp = client.disk.put(place, Whole { content: ContentId(u64::MAX), ..whole });

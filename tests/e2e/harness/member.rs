@@ -8,6 +8,7 @@ use engine::peer::io::Role;
 use engine::refusal::Refusal;
 use engine::ticket::Ticket;
 use engine::wire::codec;
+use engine::wire::few::Few;
 use engine::wire::list::List;
 use engine::wire::peer::{Open, PeerMessage};
 use engine::wire::tracker::{
@@ -260,7 +261,7 @@ fn reply(
             if count == file.content.pieces() {
                 return Ok(());
             }
-            link.send(&PeerMessage::Have { file: FILE, pieces: List::new(held.to_vec()) })
+            link.send(&PeerMessage::Have { file: FILE, pieces: Few::new(held) })
         }
         PeerMessage::GetHashes { from, .. } => {
             let list = List::new(file.content.hashes.list()[*from as usize..].to_vec());

@@ -12,6 +12,7 @@ use engine::piece::Hashes;
 use engine::refusal::Refusal;
 use engine::ticket::{Expulsions, Removals, Signature, Signed, Ticket, UnixTime};
 use engine::time::Span;
+use engine::wire::few::Few;
 use engine::wire::list::List;
 use engine::wire::peer::{Open, PeerMessage as M};
 use engine::wire::tracker::{
@@ -286,7 +287,7 @@ impl Scene {
                 M::Bits { file: of.file(), from: from.number(), bytes: List::new(bytes.to_vec()) }
             }
             Saying::Have { of, pieces } => {
-                M::Have { file: of.file(), pieces: List::new(pieces.map(Small::number).to_vec()) }
+                M::Have { file: of.file(), pieces: Few::new(&pieces.map(Small::number)) }
             }
             Saying::Whole(of) => M::Whole { file: of.file() },
             Saying::GetHashes { of, from } => M::GetHashes { file: of.file(), from: from.number() },
