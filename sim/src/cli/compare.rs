@@ -22,7 +22,7 @@ pub(super) fn compare(which: &Compare) -> Result<Status, Error> {
 /// A row for each peer choice, a column for each measure.
 fn one(which: &Compare) -> Result<Verdict, Error> {
     let mut worst = Verdict::Holds;
-    for scenario in load::chosen(&which.scenarios, &which.part)? {
+    for scenario in load::chosen(&which.scenarios, which.variant.as_deref(), which.seed)? {
         let usual =
             USUAL.iter().filter(|measure| scenario.bands.iter().all(|band| band.measure != **measure));
         let columns: Vec<(&str, Measure, Option<usize>)> = scenario
@@ -52,7 +52,7 @@ fn one(which: &Compare) -> Result<Verdict, Error> {
 
 /// A row for each band that has a goal, a column for each peer choice.
 fn all(which: &Compare) -> Result<Verdict, Error> {
-    if which.part.variant.is_some() {
+    if which.variant.is_some() {
         return Err("a variant is one of a file: name the file, not its folder".into());
     }
     let mut worst = Verdict::Holds;
@@ -65,7 +65,7 @@ fn all(which: &Compare) -> Result<Verdict, Error> {
         if goals.is_empty() || scenario.heavy && !which.all {
             continue;
         }
-        if let Some(seed) = which.part.seed {
+        if let Some(seed) = which.seed {
             scenario.seeds = vec![seed];
         }
         let trials = Trials::of(&scenario);

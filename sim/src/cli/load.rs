@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use sim::scenario::Scenario;
 
-use super::{Error, Part};
+use super::Error;
 
 /// The scenarios of a file.
 pub(super) fn load(path: &Path) -> Result<Vec<Scenario>, Error> {
@@ -14,17 +14,17 @@ pub(super) fn load(path: &Path) -> Result<Vec<Scenario>, Error> {
 }
 
 /// Those of a file that the command line asks for, with the seed that it asks for.
-pub(super) fn chosen(path: &Path, part: &Part) -> Result<Vec<Scenario>, Error> {
+pub(super) fn chosen(path: &Path, variant: Option<&str>, seed: Option<u64>) -> Result<Vec<Scenario>, Error> {
     let mut scenarios = load(path)?;
-    if let Some(variant) = &part.variant {
+    if let Some(variant) = variant {
         let names: Vec<String> = scenarios.iter().filter_map(|scenario| scenario.variant.clone()).collect();
-        scenarios.retain(|scenario| scenario.variant.as_ref() == Some(variant));
+        scenarios.retain(|scenario| scenario.variant.as_deref() == Some(variant));
         if scenarios.is_empty() {
             let choices = if names.is_empty() { "it has none".into() } else { names.join(", ") };
             return Err(format!("there is no variant {variant:?}; choose one of: {choices}").into());
         }
     }
-    if let Some(seed) = part.seed {
+    if let Some(seed) = seed {
         scenarios.iter_mut().for_each(|scenario| scenario.seeds = vec![seed]);
     }
     Ok(scenarios)

@@ -51,8 +51,12 @@ enum Mode {
 struct OneScenario {
     /// The scenario file; scenarios/README.md explains its keys.
     scenario: PathBuf,
-    #[command(flatten)]
-    part: Part,
+    /// Run from this seed alone; the same seed gives the same run.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Run this variant alone.
+    #[arg(long)]
+    variant: Option<String>,
     /// Write a page with pictures: one file that needs no network.
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
@@ -61,25 +65,18 @@ struct OneScenario {
     json: Option<PathBuf>,
 }
 
-/// Which part of a scenario.
-#[derive(Debug, Args)]
-struct Part {
-    /// Run from this seed alone; the same seed gives the same run.
-    #[arg(long)]
-    seed: Option<u64>,
-    /// Run this variant alone.
-    #[arg(long)]
-    variant: Option<String>,
-}
-
 /// What to compare.
 #[derive(Debug, Args)]
 struct Compare {
     /// A scenario file; or a folder, of which all bands with a goal are compared.
     #[arg(default_value = "scenarios")]
     scenarios: PathBuf,
-    #[command(flatten)]
-    part: Part,
+    /// Run from this seed alone; the same seed gives the same run.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Run this variant alone.
+    #[arg(long)]
+    variant: Option<String>,
     /// Of a folder: run those that are marked as heavy, too.
     #[arg(long)]
     all: bool,
@@ -123,4 +120,17 @@ pub(crate) fn main() -> ExitCode {
         Status::Usage
     });
     status.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_alone_is_run() {
+        let arguments = Arguments::try_parse_from(["sim", "file.toml", "--variant", "small", "--seed", "3"]);
+        let which = arguments.map(|arguments| arguments.one).unwrap_or_default();
+        let said = which.map(|which| (which.scenario, which.variant, which.seed));
+        assert_eq!(said, Some(("file.toml".into(), Some("small".to_owned()), Some(3))));
+    }
 }

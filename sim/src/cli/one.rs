@@ -26,7 +26,7 @@ const USUAL: &[Measure] = &[
 pub(super) fn one(which: &OneScenario) -> Result<Status, Error> {
     let mut worst = Verdict::Holds;
     let mut trials = Vec::new();
-    for scenario in load::chosen(&which.scenario, &which.part)? {
+    for scenario in load::chosen(&which.scenario, which.variant.as_deref(), which.seed)? {
         let trial = Trial::of(&scenario, &scenario.seeds);
         report(&mut io::stdout().lock(), &which.scenario, &scenario, &trial)?;
         worst = worst.max(trial.verdict(&scenario));

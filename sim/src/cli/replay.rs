@@ -13,15 +13,19 @@ use sim::swarm::draw;
 use sim::trial::Verdict;
 
 use super::status::Status;
-use super::{Error, Part, load};
+use super::{Error, load};
 
 /// Which run.
 #[derive(Debug, Args)]
 pub(super) struct OneRun {
-    /// A seed of `swarm`, a scenario file (if no seed is named, its first), or (`replay` only) a recording that `node --record` has made.
+    /// A seed of `swarm`, a scenario file, or (`replay` only) a recording that `node --record` has made.
     what: String,
-    #[command(flatten)]
-    part: Part,
+    /// The seed, if it is a file; its first, if nothing is said.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// The variant, if it is a file that has any.
+    #[arg(long)]
+    variant: Option<String>,
 }
 
 /// Which run to make small.
@@ -39,7 +43,7 @@ impl OneRun {
         if let Ok(seed) = self.what.parse() {
             return Ok((draw(seed), seed));
         }
-        let mut scenarios = load::chosen(Path::new(&self.what), &self.part)?;
+        let mut scenarios = load::chosen(Path::new(&self.what), self.variant.as_deref(), self.seed)?;
         if scenarios.len() > 1 {
             let names: Vec<String> = scenarios.into_iter().filter_map(|scenario| scenario.variant).collect();
             return Err(format!("choose one of its variants with --variant: {}", names.join(", ")).into());
