@@ -8,6 +8,7 @@
 //! Invariants: the device that a channel names has proven its key; a channel that was cut is never taken for one that was closed; no
 //! byte of content leaves or is taken in unsealed.
 
+mod cipher;
 pub mod handshake;
 mod incoming;
 mod listener;

@@ -8,10 +8,9 @@
 
 use std::fmt;
 
-use aws_lc_rs::aead::{AES_128_GCM, AES_256_GCM, Aad, Algorithm, CHACHA20_POLY1305, LessSafeKey, UnboundKey};
-use aws_lc_rs::error::Unspecified;
 use rustls::ConnectionTrafficSecrets;
-use rustls::crypto::cipher::{Iv, Nonce};
+
+use super::cipher::{Cipher, TAG_LEN, Unspecified};
 
 /// Most content of one record.
 pub(super) const CONTENT_LEN_MAX: usize = 16 * 1024;
@@ -21,9 +20,6 @@ pub(super) const HEAD_LEN: usize = 5;
 
 /// Bytes after the content: its type, and the tag.
 const TAIL_LEN: usize = 1 + TAG_LEN;
-
-/// All suites have tags of this length.
-const TAG_LEN: usize = 16;
 
 /// Most bytes behind a record's head: content, padding and tag (RFC 8446, 5.2).
 const BODY_LEN_MAX: usize = CONTENT_LEN_MAX + 256;
@@ -69,44 +65,24 @@ impl fmt::Display for RecordError {
 
 impl std::error::Error for RecordError {}
 
-/// A key with the number of the next record.
-struct Counter {
-    key: LessSafeKey,
-    iv: Iv,
-    next: u64,
-}
-
-impl Counter {
-    fn new((next, secrets): (u64, ConnectionTrafficSecrets)) -> Result<Counter, Unspecified> {
-        let (algorithm, key, iv): (&'static Algorithm, _, _) = match secrets {
-            ConnectionTrafficSecrets::Aes128Gcm { key, iv } => (&AES_128_GCM, key, iv),
-            ConnectionTrafficSecrets::Aes256Gcm { key, iv } => (&AES_256_GCM, key, iv),
-            ConnectionTrafficSecrets::Chacha20Poly1305 { key, iv } => (&CHACHA20_POLY1305, key, iv),
-            _ => return Err(Unspecified),
-        };
-        Ok(Counter { key: LessSafeKey::new(UnboundKey::new(algorithm, key.as_ref())?), iv, next })
-    }
-
-    /// The nonce of the next record, which it counts.
-    fn nonce(&mut self) -> aws_lc_rs::aead::Nonce {
-        let nonce = Nonce::new(&self.iv, self.next);
-        self.next += 1;
-        aws_lc_rs::aead::Nonce::assume_unique_for_key(nonce.0)
+impl From<Unspecified> for RecordError {
+    fn from(_: Unspecified) -> RecordError {
+        RecordError::Tampered
     }
 }
 
 /// Seals records.
-pub(super) struct Sealer(Counter);
+pub(super) struct Sealer(Cipher);
 
 impl Sealer {
     /// From the number of the first record, and its key.
     pub(super) fn new(secrets: (u64, ConnectionTrafficSecrets)) -> Result<Sealer, Unspecified> {
-        Counter::new(secrets).map(Sealer)
+        Cipher::new(secrets).map(Sealer)
     }
 
     /// Whether the key has sealed enough.
     pub(super) fn is_worn(&self) -> bool {
-        self.0.next >= RECORDS_PER_KEY
+        self.0.next() >= RECORDS_PER_KEY
     }
 
     /// The length of a record with so much content.
@@ -123,10 +99,7 @@ impl Sealer {
         let len = Sealer::sealed_len(content.len());
         let (head, body) = out[..len].split_at_mut(HEAD_LEN);
         head.copy_from_slice(&record_head(len - HEAD_LEN));
-        let (sealed, tail) = body.split_at_mut(content.len());
-        let nonce = self.0.nonce();
-        let aad = Aad::from(&*head);
-        self.0.key.seal_out_of_place_scatter(nonce, aad, content, sealed, &[kind as u8], tail)?;
+        self.0.seal(head, content, kind as u8, body)?;
         Ok(len)
     }
 }
@@ -139,12 +112,12 @@ fn record_head(body_len: usize) -> [u8; HEAD_LEN] {
 }
 
 /// Opens records.
-pub(super) struct Opener(Counter);
+pub(super) struct Opener(Cipher);
 
 impl Opener {
     /// From the number of the first record, and its key.
     pub(super) fn new(secrets: (u64, ConnectionTrafficSecrets)) -> Result<Opener, Unspecified> {
-        Counter::new(secrets).map(Opener)
+        Cipher::new(secrets).map(Opener)
     }
 
     /// The length of the record that `bytes` begin with, whether or not all of it is there; none if its head is not.
@@ -165,9 +138,7 @@ impl Opener {
     /// Opens a whole record in its place; gives what it holds.
     pub(super) fn open<'a>(&mut self, record: &'a mut [u8]) -> Result<(Kind, &'a [u8]), RecordError> {
         let (head, body) = record.split_at_mut(HEAD_LEN);
-        let nonce = self.0.nonce();
-        let inner = self.0.key.open_in_place(nonce, Aad::from(&*head), body);
-        content(inner.map_err(|_| RecordError::Tampered)?)
+        content(self.0.open(head, body)?)
     }
 
     /// Opens a whole record into the beginning of `room`; gives what it holds.
@@ -180,11 +151,8 @@ impl Opener {
         room: &'a mut [u8],
     ) -> Result<(Kind, &'a [u8]), RecordError> {
         let (head, body) = record.split_at(HEAD_LEN);
-        let (sealed, tag) = body.split_at(body.len() - TAG_LEN);
-        let inner = &mut room[..sealed.len()];
-        let nonce = self.0.nonce();
-        let opened = self.0.key.open_separate_gather(nonce, Aad::from(head), sealed, tag, inner);
-        opened.map_err(|_| RecordError::Tampered)?;
+        let inner = &mut room[..Opener::room_for(record.len())];
+        self.0.open_into(head, body, inner)?;
         content(inner)
     }
 }
