@@ -8,7 +8,7 @@ use sha1::Digest as _;
 
 use crate::harness::content::{assert_same, checksum};
 use crate::harness::world::group;
-use crate::harness::{Client, PIECE, World, permissions_bind, skip, until};
+use crate::harness::{Client, PIECE, World, permissions_bind, skip};
 
 fn owner() -> (World, Client) {
     let world = World::new();
@@ -80,8 +80,7 @@ fn the_same_name_with_other_content_is_refused_and_who_shares_it_is_named() {
     bob.refused(&upload(&world.file("other/notes.txt", 1_000, 2)), "shared by ann: rename yours");
     fs::create_dir(world.folder().join("same")).unwrap();
     bob.ok(&upload(&world.file("same/notes.txt", 1_000, 1)));
-    // The tracker hears it from bob on a connection of its own.
-    until("two seeders", || (ann.json("list_files physics")[0]["seeders"] == 2).then_some(()));
+    ann.wait_seeders("physics", 2);
     ann.refused(&upload(&world.folder().join("notes.txt")), "you share notes.txt from this client already");
 }
 

@@ -2,7 +2,7 @@
 
 use crate::harness::content::assert_same;
 use crate::harness::world::{group, join};
-use crate::harness::{Client, World, until};
+use crate::harness::{Client, World};
 
 /// A network in which the first `seeders` clients share a file of `len` bytes, and the others of three or more fetch it at once.
 fn swarm(len: u64, seeders: usize, leechers: usize) {
@@ -87,7 +87,7 @@ fn a_finished_download_becomes_a_seeder_and_the_tracker_knows() {
     group("physics", &mut ann, &mut [&mut bob]);
     let path = world.file("file.bin", 2 << 20, 1);
     ann.ok(&format!("upload_file {} physics", path.display()));
-    until("a seeder", || (ann.json("list_files physics")[0]["seeders"] == 1).then_some(()));
+    ann.wait_seeders("physics", 1);
     bob.ok("download_file physics file.bin");
     bob.ok("wait");
     ann.wait_seeders("physics", 2);

@@ -2,7 +2,7 @@
 
 use crate::harness::content::assert_same;
 use crate::harness::world::group;
-use crate::harness::{Client, World, until};
+use crate::harness::{Client, World};
 
 /// Ann at two clients.
 fn twice(world: &World) -> (Client, Client) {
@@ -38,7 +38,7 @@ fn a_third_fetches_from_both() {
     for client in [&mut desk, &mut laptop] {
         client.ok(&format!("upload_file {} physics", path.display()));
     }
-    until("two seeders", || (bob.json("list_files physics")[0]["seeders"] == 2).then_some(()));
+    bob.wait_seeders("physics", 2);
     bob.ok("download_file physics file.bin");
     bob.ok("wait");
     assert_same(&path, &bob.home.work.join("file.bin"));

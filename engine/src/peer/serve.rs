@@ -86,12 +86,12 @@ impl Peer {
         if !file.held.has(piece) {
             return self.violation(link, Violation::NotHeld, turn);
         }
-        if file.is_complete() {
-            file.named.insert(piece);
-        }
         let Some(granted) = self.uploads.take(link, id, Stage::is_granted) else {
             return self.violation(link, Violation::NoSlot, turn);
         };
+        if file.is_complete() {
+            file.named.insert(piece);
+        }
         self.uploads.answer_time.add(turn.now.since(granted.since));
         self.uploads.reach(Stage::Named(extent), (link, id), turn.now);
     }

@@ -4,12 +4,10 @@ use std::fs::{self, File};
 use std::io::Read as _;
 use std::path::Path;
 
+use engine::piece::PIECE_LEN;
 use sha1::{Digest as _, Sha1};
 
 use crate::Result;
-
-/// Bytes of a piece: as many as one has here.
-const PIECE_LEN: usize = 512 * 1024;
 
 /// Writes the torrent of `source` to `torrent`; peers know the file as `name`, and name no tracker.
 pub(crate) fn make(source: &Path, name: &str, torrent: &Path) -> Result<()> {
@@ -29,10 +27,10 @@ pub(crate) fn make(source: &Path, name: &str, torrent: &Path) -> Result<()> {
 fn piece_hashes(source: &Path) -> Result<Vec<u8>> {
     let mut file = File::open(source)?;
     let mut hashes = Vec::new();
-    let mut piece = Vec::with_capacity(PIECE_LEN);
+    let mut piece = Vec::with_capacity(PIECE_LEN as usize);
     loop {
         piece.clear();
-        if file.by_ref().take(PIECE_LEN as u64).read_to_end(&mut piece)? == 0 {
+        if file.by_ref().take(PIECE_LEN.into()).read_to_end(&mut piece)? == 0 {
             return Ok(hashes);
         }
         hashes.extend(Sha1::digest(&piece));
