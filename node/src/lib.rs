@@ -6,6 +6,7 @@
 //!
 //! The package is a library so that tests and fuzz targets reach its parsers; `main.rs` calls [`main`] and nothing else.
 
+mod alarm;
 mod apart;
 pub mod channel;
 mod cli;

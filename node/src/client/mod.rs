@@ -12,7 +12,6 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread;
 
 use async_channel::{Receiver, Sender, TrySendError};
 use engine::id::{CommandId, Password};
@@ -91,7 +90,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// Locks the data folder, opens the store, listens, and starts the client's thread.
+    /// Locks the data folder, opens the store, listens, and starts the client's loop.
     ///
     /// # Errors
     /// Why it cannot start: another process uses the folder or the address, or the store is damaged.
@@ -247,15 +246,14 @@ fn start(options: &Options) -> Result<Client, StartError> {
         state: State::default(),
     };
     let (still_alive, alive) = async_channel::bounded(1);
-    let body = move || {
+    // Beside the links' tasks, so that what happens on a link wakes no thread.
+    smol::spawn(async move {
         let _unanswered = EndOnPanic;
-        smol::block_on(async {
-            shell.run(queue).await;
-            accepting.cancel().await;
-        });
+        shell.run(queue).await;
+        accepting.cancel().await;
         drop(still_alive);
-    };
-    thread::Builder::new().name("client".to_owned()).spawn(body).map_err(no_thread)?;
+    })
+    .detach();
     let commands_ever = Arc::default();
     Ok(Client { listen, events, news, passwords, throttles, surveyed, commands_ever, alive })
 }

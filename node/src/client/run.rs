@@ -11,7 +11,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use async_channel::{Receiver, Sender};
-use async_io::Timer;
 use engine::id::{CommandId, DialId, JobId, LinkId};
 use engine::peer::Peer;
 use engine::peer::command::{Command, Leaving, News, Reply};
@@ -21,14 +20,14 @@ use engine::refusal::Refusal;
 use engine::time::Time;
 use engine::wire::peer::PeerMessage;
 use engine::wire::tracker::TrackerMessage;
-use futures_lite::future;
 
 use super::jobs::{Jobs, Task};
+use crate::alarm::Alarm;
 use crate::apart::apart;
 use crate::channel::{Channel, ChannelError, Endpoint};
 use crate::identity::wall_clock;
 use crate::known_trackers::KnownTrackers;
-use crate::link::{self, Bulk, Link, Watchdog};
+use crate::link::{self, Bulk, Courtesy, Link, Watchdog};
 use crate::recorder::Recorder;
 
 /// Events that wait for the loop: messages of at most 64 KiB, and usually small ones.
@@ -102,6 +101,7 @@ pub(super) struct State {
     /// How to stop the pieces that are being sent.
     stops: HashMap<JobId, Arc<AtomicBool>>,
     origin: Instant,
+    alarm: Alarm,
     outbox: Vec<Action>,
     exiting: Option<Instant>,
 }
@@ -114,6 +114,7 @@ impl Default for State {
             commands: HashMap::new(),
             stops: HashMap::new(),
             origin: Instant::now(),
+            alarm: Alarm::default(),
             outbox: Vec::new(),
             exiting: None,
         }
@@ -123,6 +124,7 @@ impl Default for State {
 impl Shell {
     /// Runs until the machine has said its last and the links have ended.
     pub(super) async fn run(mut self, events: Receiver<Event>) {
+        let mut courtesy = Courtesy::default();
         self.feed(Input::Clock(wall_clock()));
         while !self.has_ended() {
             match self.next(&events).await {
@@ -130,6 +132,7 @@ impl Shell {
                 None if self.state.exiting.is_none() => self.feed(Input::Wake),
                 None => {}
             }
+            courtesy.turn().await;
         }
         drop(events);
         self.jobs.close().await;
@@ -141,23 +144,18 @@ impl Shell {
 
     /// The next event; none when the machine's alarm, or the end of the farewell, comes first. An alarm that is due comes first even
     /// when there are always events.
-    async fn next(&self, events: &Receiver<Event>) -> Option<Event> {
-        let alarm = match self.state.exiting {
+    async fn next(&mut self, events: &Receiver<Event>) -> Option<Event> {
+        let at = match self.state.exiting {
             Some(until) => Some(until),
             None => self.machine.next_wakeup().and_then(|at| self.instant(at)),
         };
-        let Some(alarm) = alarm else { return events.recv().await.ok() };
-        if alarm <= Instant::now() {
+        if at.is_some_and(|at| at <= Instant::now()) {
             return None;
         }
         if let Ok(event) = events.try_recv() {
             return Some(event);
         }
-        let alarm = async {
-            Timer::at(alarm).await;
-            None
-        };
-        future::or(async { events.recv().await.ok() }, alarm).await
+        self.state.alarm.unless(at, events.recv()).await?.ok()
     }
 
     /// When the machine's clock shows `time`; never, for a time that no clock reaches.

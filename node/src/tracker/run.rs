@@ -11,8 +11,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use async_channel::{Receiver, Sender, TryRecvError};
-use async_io::Timer;
+use async_channel::{Receiver, Sender};
 use async_signal::{Signal, Signals};
 use engine::id::{DeviceId, JobId, LinkId};
 use engine::peer::io::Role;
@@ -22,11 +21,12 @@ use engine::tracker::Tracker;
 use engine::tracker::io::{Action, Input, Outcome, Work};
 use engine::violation::Violation;
 use engine::wire::tracker::{ClientMessage, TrackerMessage};
-use futures_lite::{StreamExt as _, future};
+use futures_lite::StreamExt as _;
 
 use super::console::{self, Request};
 use super::scribe::{Scribe, ScribeEnded, Told};
 use super::store::Store;
+use crate::alarm::Alarm;
 use crate::channel::{Channel, ChannelError, Endpoint, Listener};
 use crate::exit::Failure;
 use crate::identity::{Identity, wall_clock};
@@ -113,6 +113,7 @@ pub(super) struct Shell {
     watchdog: Arc<Watchdog>,
     events: Sender<Event>,
     origin: Instant,
+    alarm: Alarm,
     outbox: Vec<Action>,
 }
 
@@ -137,6 +138,7 @@ impl Shell {
             watchdog: Watchdog::start(),
             events: sender,
             origin: Instant::now(),
+            alarm: Alarm::default(),
             outbox: Vec::new(),
         };
         Ok((shell, events))
@@ -172,32 +174,17 @@ impl Shell {
     }
 
     /// The next event; none when the machine's alarm comes first.
-    async fn next(&self, events: &Receiver<Event>) -> Option<Event> {
+    async fn next(&mut self, events: &Receiver<Event>) -> Option<Event> {
         let wakeup = self.machine.next_wakeup();
         if wakeup.is_some_and(|wakeup| wakeup <= self.now()) {
             return None;
         }
-        match events.try_recv() {
-            Ok(event) => Some(event),
-            Err(TryRecvError::Empty | TryRecvError::Closed) => {
-                future::or(
-                    async { Some(events.recv().await.expect("the shell itself holds a sender")) },
-                    self.alarm(wakeup),
-                )
-                .await
-            }
+        if let Ok(event) = events.try_recv() {
+            return Some(event);
         }
-    }
-
-    async fn alarm(&self, wakeup: Option<Time>) -> Option<Event> {
         let at = wakeup.and_then(|wakeup| self.origin.checked_add(Duration::from_micros(wakeup.0)));
-        match at {
-            Some(at) => {
-                Timer::at(at).await;
-                None
-            }
-            None => future::pending().await,
-        }
+        let event = self.alarm.unless(at, events.recv()).await?;
+        Some(event.expect("the shell itself holds a sender"))
     }
 
     fn now(&self) -> Time {
