@@ -28,13 +28,16 @@ impl fmt::Debug for Alarm {
 }
 
 impl Alarm {
-    /// What `event` gives; nothing if `at` comes first.
+    /// What `event` gives; nothing if `at` comes first. An alarm that is due comes first even when there are always events.
     pub(crate) async fn unless<T>(
         &mut self,
         at: Option<Instant>,
         event: impl Future<Output = T>,
     ) -> Option<T> {
         let Some(at) = at else { return Some(event.await) };
+        if at <= Instant::now() {
+            return None;
+        }
         let alarm = async {
             self.wait(at).await;
             None
@@ -74,6 +77,12 @@ mod tests {
         assert_eq!(smol::block_on(alarm.unless(None, async { 1 })), Some(1));
         let far = Instant::now() + Duration::from_secs(1_000);
         assert_eq!(smol::block_on(alarm.unless(Some(far), async { 2 })), Some(2));
+        assert_eq!(alarm.set, None, "a timer was set for nothing");
+    }
+
+    #[test]
+    fn an_alarm_that_is_due_comes_before_any_event() {
+        assert_eq!(smol::block_on(Alarm::default().unless(Some(Instant::now()), async { 1 })), None);
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod apart;
 pub mod channel;
 mod cli;
 pub mod client;
+mod courtesy;
 pub mod data_dir;
 pub mod demo;
 pub mod exit;

@@ -25,9 +25,10 @@ use super::jobs::{Jobs, Task};
 use crate::alarm::Alarm;
 use crate::apart::apart;
 use crate::channel::{Channel, ChannelError, Endpoint};
+use crate::courtesy::Courtesy;
 use crate::identity::wall_clock;
 use crate::known_trackers::KnownTrackers;
-use crate::link::{self, Bulk, Courtesy, Link, Watchdog};
+use crate::link::{self, Bulk, Link, Watchdog};
 use crate::recorder::Recorder;
 
 /// Events that wait for the loop: messages of at most 64 KiB, and usually small ones.
@@ -142,19 +143,12 @@ impl Shell {
         self.state.exiting.is_some_and(|until| self.state.links.is_empty() || until <= Instant::now())
     }
 
-    /// The next event; none when the machine's alarm, or the end of the farewell, comes first. An alarm that is due comes first even
-    /// when there are always events.
+    /// The next event; none when the machine's alarm, or the end of the farewell, comes first.
     async fn next(&mut self, events: &Receiver<Event>) -> Option<Event> {
         let at = match self.state.exiting {
             Some(until) => Some(until),
             None => self.machine.next_wakeup().and_then(|at| self.instant(at)),
         };
-        if at.is_some_and(|at| at <= Instant::now()) {
-            return None;
-        }
-        if let Ok(event) = events.try_recv() {
-            return Some(event);
-        }
         self.state.alarm.unless(at, events.recv()).await?.ok()
     }
 

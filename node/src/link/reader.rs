@@ -14,8 +14,9 @@ use engine::wire::frame::{DataHead, HEAD_LEN, Head, Kind};
 
 use super::arrivals::{Arrivals, Chunk};
 use super::throttle::Throttles;
-use super::{Courtesy, Event, Events, Shared};
+use super::{Event, Events, Shared};
 use crate::channel::ReadHalf;
+use crate::courtesy::Courtesy;
 
 /// What an idle link holds for reading: some ordinary messages, or the heads around a chunk.
 const BUFFER_LEN: usize = 2 * 1024;

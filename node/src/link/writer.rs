@@ -16,8 +16,9 @@ use engine::limits::CHUNK_LEN_MAX;
 use engine::wire::frame::{DataHead, HEAD_LEN, Head, Kind};
 
 use super::throttle::Throttles;
-use super::{Courtesy, Event, Events, Piece, Shared};
+use super::{Event, Events, Piece, Shared};
 use crate::channel::{Parts, WriteHalf};
+use crate::courtesy::Courtesy;
 
 /// Messages in one round.
 const MESSAGES_PER_ROUND: usize = 64;

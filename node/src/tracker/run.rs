@@ -176,12 +176,6 @@ impl Shell {
     /// The next event; none when the machine's alarm comes first.
     async fn next(&mut self, events: &Receiver<Event>) -> Option<Event> {
         let wakeup = self.machine.next_wakeup();
-        if wakeup.is_some_and(|wakeup| wakeup <= self.now()) {
-            return None;
-        }
-        if let Ok(event) = events.try_recv() {
-            return Some(event);
-        }
         let at = wakeup.and_then(|wakeup| self.origin.checked_add(Duration::from_micros(wakeup.0)));
         let event = self.alarm.unless(at, events.recv()).await?;
         Some(event.expect("the shell itself holds a sender"))
