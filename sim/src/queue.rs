@@ -1,23 +1,18 @@
 //! What will happen, in order of time; ties in the order in which they were planned.
 //!
-//! A wheel of two levels (Varghese and Lauck, "Hashed and hierarchical timing wheels", SOSP 1987). Planning costs the same however much is
-//! planned, where a heap of a million events costs twenty comparisons, each a cache miss. The near wheel has buckets of 256 us and
-//! spans one *window* of about four seconds; each bucket of the distant wheel is one window, and all of them are one *era* of some 19 hours;
-//! what lies beyond waits in a list. Buckets are linked lists through one slab, so an empty bucket costs four bytes. A bucket is sorted when
-//! its time comes.
+//! Wheels, one above another (Varghese and Lauck, "Hashed and hierarchical timing wheels", SOSP 1987). Planning costs the same however much is
+//! planned, where a heap of a million events costs twenty comparisons, each a cache miss. A bucket of the lowest wheel is one microsecond;
+//! a bucket of each wheel above is one turn of the wheel below: 256 us, four seconds, 19 hours. What lies beyond waits in a list. Buckets are
+//! linked lists through one slab, so an empty bucket costs four bytes. When the time of a bucket comes, what it holds moves to
+//! the wheel below; only the events of one microsecond are ever sorted.
+
+use std::collections::VecDeque;
 
 use engine::time::Time;
 
-/// A bucket spans 2^8 us.
-const BUCKET: u32 = 8;
-/// A wheel has 2^14 buckets.
-const WHEEL: u32 = 14;
-/// A window spans 2^22 us: the near wheel.
-const WINDOW: u32 = BUCKET + WHEEL;
-/// An era spans 2^36 us: the distant wheel.
-const ERA: u32 = WINDOW + WHEEL;
-
-const BUCKETS: usize = 1 << WHEEL;
+/// A bucket of wheel `n` spans 2^`SPANS[n]` us, the wheel itself 2^`SPANS[n + 1]`.
+const SPANS: [u32; 4] = [0, 8, 22, 36];
+const WHEELS: usize = SPANS.len() - 1;
 /// The end of a list.
 const NONE: u32 = u32::MAX;
 
@@ -27,14 +22,13 @@ pub(crate) struct Queue<E> {
     slots: Vec<Slot<E>>,
     /// The first of the slots that are free.
     free: u32,
-    near: Wheel,
-    distant: Wheel,
-    /// What lies beyond the era.
+    wheels: [Wheel; WHEELS],
+    /// The first of the slots that no wheel reaches.
     beyond: u32,
-    /// The bucket that is open, counted from the origin. Whatever is planned in or before it stands in `due`.
-    open: u64,
-    /// The events of the open bucket, the last first.
-    due: Vec<Due>,
+    /// How far the wheels have turned; nothing is planned before.
+    turned: Time,
+    /// What happens then, in the order in which it was planned.
+    due: VecDeque<u32>,
     planned: u64,
 }
 
@@ -47,13 +41,6 @@ struct Slot<E> {
     event: Option<E>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Due {
-    at: Time,
-    sequence: u64,
-    slot: u32,
-}
-
 /// Buckets, and which of them hold something.
 #[derive(Debug)]
 struct Wheel {
@@ -62,8 +49,8 @@ struct Wheel {
 }
 
 impl Wheel {
-    fn new() -> Wheel {
-        Wheel { first: vec![NONE; BUCKETS].into(), occupied: vec![0; BUCKETS / 64].into() }
+    fn new(buckets: usize) -> Wheel {
+        Wheel { first: vec![NONE; buckets].into(), occupied: vec![0; buckets / 64].into() }
     }
 
     /// Puts a slot into a bucket; returns the one that was first.
@@ -81,7 +68,7 @@ impl Wheel {
     /// The first bucket that holds something, from `from` on.
     fn next(&self, from: usize) -> Option<usize> {
         let mut mask = u64::MAX << (from % 64);
-        for word in from / 64..BUCKETS / 64 {
+        for word in from / 64..self.occupied.len() {
             let found = self.occupied[word] & mask;
             if found != 0 {
                 return Some(word * 64 + found.trailing_zeros() as usize);
@@ -90,6 +77,15 @@ impl Wheel {
         }
         None
     }
+
+    /// The buckets that hold something, from `from` on, each as its first slot.
+    fn lists(&self, mut from: usize) -> impl Iterator<Item = u32> {
+        std::iter::from_fn(move || {
+            let bucket = self.next(from)?;
+            from = bucket + 1;
+            Some(self.first[bucket])
+        })
+    }
 }
 
 impl<E> Queue<E> {
@@ -97,47 +93,43 @@ impl<E> Queue<E> {
         Queue {
             slots: Vec::new(),
             free: NONE,
-            near: Wheel::new(),
-            distant: Wheel::new(),
+            wheels: std::array::from_fn(|wheel| Wheel::new(1 << (SPANS[wheel + 1] - SPANS[wheel]))),
             beyond: NONE,
-            open: 0,
-            due: Vec::new(),
+            turned: Time(0),
+            due: VecDeque::new(),
             planned: 0,
         }
     }
 
+    /// # Panics
+    /// If the time is past: before an event that was popped, or before an `until` by which none was left.
     pub(crate) fn plan(&mut self, at: Time, event: E) {
+        assert!(at >= self.turned, "nothing is planned in the past");
         self.planned += 1;
         let slot = Slot { at, sequence: self.planned, next: NONE, event: Some(event) };
-        let index = self.free;
+        let mut index = self.free;
         if let Some(free) = self.slots.get_mut(index as usize) {
             self.free = free.next;
             *free = slot;
-            self.place(index);
         } else {
-            let index = u32::try_from(self.slots.len()).expect("memory ends before four billion events");
+            index = u32::try_from(self.slots.len()).expect("memory ends before four billion events");
             self.slots.push(slot);
+        }
+        if at == self.turned {
+            self.due.push_back(index);
+        } else {
             self.place(index);
         }
     }
 
-    /// Puts a slot where its time belongs.
+    /// Puts a slot into the lowest wheel whose present turn reaches its time.
     fn place(&mut self, index: u32) {
-        let Slot { at, sequence, .. } = self.slots[index as usize];
-        if at.0 >> BUCKET <= self.open {
-            let due = Due { at, sequence, slot: index };
-            let place = self.due.partition_point(|other| *other > due);
-            return self.due.insert(place, due);
-        }
-        let now = self.open << BUCKET;
-        let before = if at.0 >> WINDOW == now >> WINDOW {
-            self.near.push(bucket(at, BUCKET), index)
-        } else if at.0 >> ERA == now >> ERA {
-            self.distant.push(bucket(at, WINDOW), index)
-        } else {
-            std::mem::replace(&mut self.beyond, index)
+        let slot = &mut self.slots[index as usize];
+        let differs = slot.at.0 ^ self.turned.0;
+        slot.next = match (0..WHEELS).find(|wheel| differs >> SPANS[wheel + 1] == 0) {
+            Some(wheel) => self.wheels[wheel].push(bucket(slot.at, wheel), index),
+            None => std::mem::replace(&mut self.beyond, index),
         };
-        self.slots[index as usize].next = before;
     }
 
     /// The next event, if it happens by `until`.
@@ -145,47 +137,67 @@ impl<E> Queue<E> {
         while self.due.is_empty() {
             self.turn(until)?;
         }
-        let due = self.due.last().filter(|due| due.at <= until).copied()?;
-        self.due.pop();
-        let slot = &mut self.slots[due.slot as usize];
-        slot.next = std::mem::replace(&mut self.free, due.slot);
-        Some((due.at, slot.event.take().expect("what is due is planned")))
-    }
-
-    /// Events of the open bucket that come next, in order.
-    pub(crate) fn upcoming(&self) -> impl Iterator<Item = &E> {
-        self.due.iter().rev().filter_map(|due| self.slots[due.slot as usize].event.as_ref())
-    }
-
-    /// Turns on to the next bucket, window or era that holds something; none if it begins after `until`.
-    fn turn(&mut self, until: Time) -> Option<()> {
-        let now = Time(self.open << BUCKET);
-        if let Some(next) = self.near.next(bucket(now, BUCKET)) {
-            let open = (now.0 >> WINDOW << WHEEL) + next as u64;
-            self.reach(open, until)?;
-            let mut index = self.near.take(next);
-            while let Some(&Slot { at, sequence, next, .. }) = self.slots.get(index as usize) {
-                self.due.push(Due { at, sequence, slot: index });
-                index = next;
-            }
-            self.due.sort_unstable_by(|one, other| other.cmp(one));
-        } else if let Some(next) = self.distant.next(bucket(now, WINDOW)) {
-            let window = (now.0 >> ERA << WHEEL) + next as u64;
-            self.reach(window << WHEEL, until)?;
-            let first = self.distant.take(next);
-            self.place_all(first);
-        } else {
-            let era = self.era_beyond()?;
-            self.reach(era << (ERA - BUCKET), until)?;
-            let first = std::mem::replace(&mut self.beyond, NONE);
-            self.place_all(first);
+        if self.turned > until {
+            return None;
         }
+        let index = self.due.pop_front()?;
+        let slot = &mut self.slots[index as usize];
+        slot.next = std::mem::replace(&mut self.free, index);
+        Some((slot.at, slot.event.take().expect("what is due is planned")))
+    }
+
+    /// Events that come next, within the turn of the lowest wheel, in order of time.
+    pub(crate) fn upcoming(&self) -> impl Iterator<Item = &E> {
+        let slots = |first| self.slots.get(first as usize);
+        let lists = self.wheels[0]
+            .lists(bucket(self.turned, 0))
+            .flat_map(move |first| std::iter::successors(slots(first), move |slot| slots(slot.next)));
+        self.due
+            .iter()
+            .filter_map(move |index| slots(*index))
+            .chain(lists)
+            .filter_map(|slot| slot.event.as_ref())
+    }
+
+    /// Turns on to the next bucket that holds something; none if it begins after `until`.
+    fn turn(&mut self, until: Time) -> Option<()> {
+        let next =
+            (0..WHEELS).find_map(|wheel| Some((wheel, self.wheels[wheel].next(bucket(self.turned, wheel))?)));
+        let Some((wheel, bucket)) = next else { return self.turn_beyond(until) };
+        let turn = self.turned.0 >> SPANS[wheel + 1] << SPANS[wheel + 1];
+        self.reach(turn + ((bucket as u64) << SPANS[wheel]), until)?;
+        let first = self.wheels[wheel].take(bucket);
+        if wheel > 0 {
+            self.place_all(first);
+            return Some(());
+        }
+        let mut index = first;
+        while let Some(slot) = self.slots.get(index as usize) {
+            self.due.push_back(index);
+            index = slot.next;
+        }
+        self.due.make_contiguous().sort_unstable_by_key(|index| self.slots[*index as usize].sequence);
         Some(())
     }
 
-    /// Opens a bucket, unless it begins after `until`.
-    fn reach(&mut self, open: u64, until: Time) -> Option<()> {
-        (open << BUCKET <= until.0).then(|| self.open = open)
+    /// Turns on to the first turn of the uppermost wheel that holds something of what lies beyond this one.
+    fn turn_beyond(&mut self, until: Time) -> Option<()> {
+        let mut first: Option<u64> = None;
+        let mut index = self.beyond;
+        while let Some(slot) = self.slots.get(index as usize) {
+            let turn = slot.at.0 >> SPANS[WHEELS];
+            first = Some(first.map_or(turn, |first| first.min(turn)));
+            index = slot.next;
+        }
+        self.reach(first? << SPANS[WHEELS], until)?;
+        let beyond = std::mem::replace(&mut self.beyond, NONE);
+        self.place_all(beyond);
+        Some(())
+    }
+
+    /// Turns on to a time, unless it is after `until`.
+    fn reach(&mut self, time: u64, until: Time) -> Option<()> {
+        (time <= until.0).then(|| self.turned = Time(time))
     }
 
     /// Places all slots of a list anew.
@@ -195,24 +207,12 @@ impl<E> Queue<E> {
             index = next;
         }
     }
-
-    /// The first era of what lies beyond this one.
-    fn era_beyond(&self) -> Option<u64> {
-        let mut index = self.beyond;
-        let mut era: Option<u64> = None;
-        while let Some(slot) = self.slots.get(index as usize) {
-            let other = slot.at.0 >> ERA;
-            era = Some(era.map_or(other, |era| era.min(other)));
-            index = slot.next;
-        }
-        era
-    }
 }
 
-/// The bucket of a time, in a wheel whose buckets span 2^`width` us.
-#[expect(clippy::cast_possible_truncation, reason = "below BUCKETS")]
-const fn bucket(at: Time, width: u32) -> usize {
-    (at.0 >> width) as usize & (BUCKETS - 1)
+/// The bucket of a time in a wheel.
+#[expect(clippy::cast_possible_truncation, reason = "below the number of buckets")]
+const fn bucket(at: Time, wheel: usize) -> usize {
+    (at.0 >> SPANS[wheel]) as usize & ((1 << (SPANS[wheel + 1] - SPANS[wheel])) - 1)
 }
 
 #[cfg(test)]
@@ -259,6 +259,8 @@ mod tests {
                         if let Some((at, event)) = expected {
                             tree.remove(&(at, event));
                             now = at.0;
+                        } else {
+                            now = until.0;
                         }
                     }
                     // The world lets time pass only when nothing is left to happen meanwhile.
