@@ -4,8 +4,9 @@ use engine::limits::LAST_SENDS;
 use engine::peer::command::{Command, Leaving, News, Reply};
 use engine::peer::strategy::Strategy;
 use engine::piece::PIECE_LEN;
+use engine::refusal::Refusal;
 use engine::time::Span;
-use sim::prose::{file, group, pieces};
+use sim::prose::{download, file, group, pieces};
 use sim::{Access, NodeId, World};
 
 fn pair(seed: u64, len: u32) -> (World, NodeId, NodeId) {
@@ -28,6 +29,53 @@ fn logout_stops_serving_and_login_shares_again() {
     assert_eq!(world.received(bob), received);
     assert_eq!(world.login(alice, "alice"), Reply::LoggedIn { shares: 1, partial: 0 });
     world.within(Span::from_secs(60), "completion", |world| world.completed(bob, "f").is_some());
+}
+
+#[test]
+fn a_login_is_answered_when_what_was_shared_is_served_again() {
+    let (mut world, alice, _) = pair(11, 3);
+    world.ok(alice, Command::Logout { when: Leaving::Now });
+    world.login(alice, "alice");
+    let Reply::Shares(rows) = world.ok(alice, Command::ShowShares) else { panic!() };
+    assert_eq!(rows.len(), 1);
+    assert_eq!(
+        world.refused(alice, download("g", "f")),
+        Refusal::AlreadyShared(group("g"), file("f")),
+        "it is no download"
+    );
+}
+
+#[test]
+fn a_shared_file_that_was_deleted_meanwhile_can_be_fetched_right_after_login() {
+    let (mut world, alice, bob) = pair(12, 3);
+    world.fetch(bob, "g", "f");
+    world.until_complete(bob, "f");
+    world.ok(alice, Command::Logout { when: Leaving::Now });
+    world.delete(alice, "f");
+    assert_eq!(world.login(alice, "alice"), Reply::LoggedIn { shares: 0, partial: 0 });
+    assert!(world.was_told(alice, |news| matches!(news, News::ShareLost { .. })));
+    world.fetch(alice, "g", "f");
+    world.until_complete(alice, "f");
+}
+
+#[test]
+fn a_login_that_a_logout_overtakes_is_answered_all_the_same() {
+    let (mut world, alice, _) = pair(13, 3);
+    let mut overtaken = 0;
+    for delay in 0..40 {
+        world.ok(alice, Command::Logout { when: Leaving::Now });
+        let password = world.password("alice's password");
+        let login = world.command(alice, Command::Login { user: sim::prose::user("alice"), password });
+        while world.run(alice, Command::WhoAmI).is_err() {
+            world.advance(Span(10));
+        }
+        world.advance(Span(delay * 500));
+        world.ok(alice, Command::Logout { when: Leaving::Now });
+        let answer = world.take_answer(alice, login).expect("an answer");
+        overtaken += usize::from(answer == Err(Refusal::SessionEnded));
+        assert_eq!(world.login(alice, "alice"), Reply::LoggedIn { shares: 1, partial: 0 });
+    }
+    assert!((1..40).contains(&overtaken), "{overtaken}");
 }
 
 #[test]

@@ -24,6 +24,8 @@ use crate::wire::peer::PeerMessage;
 
 /// Requests for slots beyond the number of pieces that are coming in.
 const SPARE_ASKS: usize = 4;
+/// Requests for slots when pieces are fast: half of all buffers.
+const ASKS_FAST: usize = SLOTS as usize / 2;
 
 impl Peer {
     /// Asks for as many slots as there is use and room for.
@@ -61,9 +63,11 @@ impl Peer {
         let file = self.files.get(id)?;
         let download = file.download()?;
         // Who waits at more places than it has pieces coming in keeps others from them; so does one who holds nothing yet, and
-        // comes before others, if it has many pieces coming in.
+        // comes before others, if it has many pieces coming in. Where many pieces come in at once, that would give most to whoever has most:
+        // there all wait at as many places.
         let patient = match file.held.count() {
             0 => SPARE_ASKS.saturating_sub(download.flights.len()),
+            _ if self.piece_time.get().is_some_and(|time| time <= FAST_PIECE) => ASKS_FAST,
             _ => SPARE_ASKS + download.flights.len(),
         };
         let hopeful = download.asks - download.overdue;

@@ -55,6 +55,7 @@ use jobs::{Job, Jobs};
 use leaving::{Departure, LastSends};
 use link::{Link, Links};
 use members::Member;
+use person::Resuming;
 use places::Uploads;
 use rate::Smooth;
 use session::Session;
@@ -82,6 +83,8 @@ pub struct Peer {
     waits: Vec<(CommandId, Option<Key>)>,
     departure: Option<Departure>,
     last_sends: Option<LastSends>,
+    /// A login whose shares are being looked at.
+    resuming: Option<Resuming>,
     /// Told right after the answer to a login.
     news_after_login: Vec<Notice>,
     files: Files,
@@ -138,6 +141,7 @@ impl Peer {
             waits: Vec::new(),
             departure: None,
             last_sends: None,
+            resuming: None,
             news_after_login: Vec::new(),
             files: Files::default(),
             to_open: VecDeque::new(),

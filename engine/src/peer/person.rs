@@ -1,5 +1,6 @@
 //! What the person at this client asks for: each command begins here.
 
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 use rand::RngExt as _;
@@ -13,12 +14,24 @@ use super::leaving::Departure;
 use super::purpose::Purpose;
 use super::session::LoggedIn;
 use super::turn::Turn;
-use crate::id::{CommandId, Password, Salt};
+use crate::id::{CommandId, FileId, Password, Salt};
 use crate::limits::{COMMANDS_MAX, FILES_MAX, SWEEP};
 use crate::name::{FileName, GroupName, Place, UserName};
 use crate::refusal::{Refusal, Table};
 use crate::time::Span;
 use crate::wire::tracker::{Answer, Change, Request};
+
+/// A login that is answered when what the user shared before was looked at.
+#[derive(Debug)]
+pub(super) struct Resuming {
+    id: CommandId,
+    /// Shares that were not looked at yet.
+    pub(super) unopened: BTreeSet<FileId>,
+    /// Those that are served again.
+    pub(super) shares: usize,
+    /// Downloads that an earlier session did not end.
+    partial: usize,
+}
 
 impl Peer {
     /// Answers a command, unless the person no longer waits for it.
@@ -191,7 +204,7 @@ impl Peer {
         if self.session.user.as_ref().is_none_or(|session| session.user != *user) {
             return self.reply(id, Err(Refusal::SessionEnded), turn);
         }
-        let (mut shares, mut partial) = (0, 0);
+        let mut resuming = Resuming { id, unopened: BTreeSet::new(), shares: 0, partial: 0 };
         for Recalled { entry, noted } in entries.into_iter().take(FILES_MAX) {
             let key: Key = (entry.group, entry.name);
             if self.files.find(&key).is_some() {
@@ -200,11 +213,11 @@ impl Peer {
             let file = self.files.insert(key, entry.content, entry.place);
             match entry.state {
                 EntryState::Shared { stamp, hashes } => {
-                    shares += 1;
+                    resuming.unopened.insert(file);
                     self.resume_share(file, stamp, hashes, turn);
                 }
                 EntryState::Partial { hashes } => {
-                    partial += 1;
+                    resuming.partial += 1;
                     if let Some(file) = self.files.get_mut(file) {
                         file.hashes = hashes;
                         file.noted = noted;
@@ -213,7 +226,18 @@ impl Peer {
                 }
             }
         }
-        self.reply(id, Ok(Reply::LoggedIn { shares, partial }), turn);
+        self.resuming = Some(resuming);
+        self.settle_login(turn);
+    }
+
+    /// Answers a login once every share was looked at, so that what the person asks next finds each as it is.
+    pub(super) fn settle_login(&mut self, turn: &mut Turn<'_>) {
+        let Some(done) = self.resuming.take_if(|resuming| resuming.unopened.is_empty()) else { return };
+        self.reply(done.id, Ok(Reply::LoggedIn { shares: done.shares, partial: done.partial }), turn);
+        self.tell_news_after_login(turn);
+    }
+
+    fn tell_news_after_login(&mut self, turn: &mut Turn<'_>) {
         for notice in core::mem::take(&mut self.news_after_login) {
             turn.tell(News::Notice(notice));
         }
@@ -394,6 +418,10 @@ impl Peer {
         for (id, _) in core::mem::take(&mut self.waits) {
             self.reply(id, Err(Refusal::SessionEnded), turn);
         }
+        if let Some(resuming) = self.resuming.take() {
+            self.reply(resuming.id, Err(Refusal::SessionEnded), turn);
+        }
+        self.tell_news_after_login(turn);
         if let Some(departure) = self.departure.take() {
             self.reply(departure.id, Err(Refusal::SessionEnded), turn);
         }

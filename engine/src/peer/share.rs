@@ -89,7 +89,7 @@ impl Peer {
                         turn,
                     );
                 }
-                None => self.share_answered(command, Err(Refusal::SessionEnded), turn),
+                None => self.share_answered(file, command, Err(Refusal::SessionEnded), turn),
             }
         }
     }
@@ -112,27 +112,34 @@ impl Peer {
                     // What the person asks next comes to the tracker after this.
                     self.announce(&[id], true, turn);
                 }
-                self.share_answered(command, Ok(Reply::Shared { content }), turn);
+                self.share_answered(id, command, Ok(Reply::Shared { content }), turn);
             }
             (Outcome::Done, None) => {
                 self.jobs.start(Job::Memory, Work::CloseFile { file: id }, turn);
-                self.share_answered(command, Err(Refusal::SessionEnded), turn);
+                self.share_answered(id, command, Err(Refusal::SessionEnded), turn);
             }
             (Outcome::Failed(why), _) => {
-                self.share_answered(command, Err(Refusal::Disk(why.clone())), turn);
+                self.share_answered(id, command, Err(Refusal::Disk(why.clone())), turn);
                 self.lose_share(id, why, turn);
             }
             (other, _) => unreachable!("opening a share does not end in {other:?}"),
         }
     }
 
-    /// Answers whoever waits for a share, if anybody does.
+    /// Answers the command that waits for a share, if one does; or the login, if this was the last that it waited for.
     fn share_answered(
         &mut self,
+        file: FileId,
         command: Option<CommandId>,
         reply: Result<Reply, Refusal>,
         turn: &mut Turn<'_>,
     ) {
+        if let Some(resuming) = &mut self.resuming
+            && resuming.unopened.remove(&file)
+        {
+            resuming.shares += usize::from(reply.is_ok());
+            self.settle_login(turn);
+        }
         if let Some(id) = command {
             self.reply(id, reply, turn);
         }
