@@ -1,51 +1,47 @@
-//! Memory that the host has: a virtual machine's free pages may have been taken back, and the first touch of such a page costs far more than
-//! what is measured here.
+//! Memory that the host has: a virtual machine's free pages are taken back after some seconds, and the first touch of such a page costs ten times as
+//! much as the write that is measured here.
 //!
-//! All free memory but the working set is held; what is left is touched before each run.
+//! All free memory is held, touched, when the clock starts, and given out again block by block as the transfer uses it.
 
 use std::fs;
 
 use crate::Result;
 
-/// Memory that stays free, so that touching does not push the page cache out.
+/// Memory that stays free, so that what the transfer needs next is there.
 const SPARE_MIB: u64 = 400;
 
-/// Most memory that is taken at a time.
-const BLOCK_MIB: u64 = 256;
+/// What is taken or given out at a time.
+const BLOCK_MIB: u64 = 64;
 
 /// Memory that is held.
-#[derive(Debug)]
-pub(crate) struct Ballast(#[expect(dead_code, reason = "held, not used")] Vec<Vec<u8>>);
+#[derive(Debug, Default)]
+pub(crate) struct Ballast(Vec<Vec<u8>>);
 
 impl Ballast {
-    /// Holds all memory but so many MiB.
-    pub(crate) fn take(leave_mib: u64) -> Result<Ballast> {
-        let mut held = Vec::new();
-        while free_mib("MemFree:")? > leave_mib + BLOCK_MIB && free_mib("MemAvailable:")? > leave_mib + 3_072
-        {
-            held.push(touched(BLOCK_MIB)?);
+    /// Holds all memory that is free but the spare.
+    pub(crate) fn fill(&mut self) -> Result<()> {
+        while free_mib()? > SPARE_MIB + BLOCK_MIB {
+            self.0.push(vec![1; usize::try_from(BLOCK_MIB)? * 1024 * 1024]);
         }
-        Ok(Ballast(held))
+        Ok(())
     }
 
-    /// Touches what is free.
-    #[expect(clippy::unused_self, reason = "there is little to touch only while all else is held")]
-    pub(crate) fn touch(&self) -> Result<()> {
-        let mut held = Vec::new();
-        while free_mib("MemFree:")? > SPARE_MIB + BLOCK_MIB {
-            held.push(touched(BLOCK_MIB)?);
-        }
+    /// Gives memory out until the spare is free again.
+    pub(crate) fn refill_spare(&mut self) -> Result<()> {
+        self.give_out(SPARE_MIB)
+    }
+
+    /// Gives memory out until so much is free.
+    pub(crate) fn give_out(&mut self, mib: u64) -> Result<()> {
+        while free_mib()? < mib && self.0.pop().is_some() {}
         Ok(())
     }
 }
 
-fn touched(mib: u64) -> Result<Vec<u8>> {
-    Ok(vec![1; usize::try_from(mib)? * 1024 * 1024])
-}
-
-fn free_mib(name: &str) -> Result<u64> {
+fn free_mib() -> Result<u64> {
     let memory = fs::read_to_string("/proc/meminfo")?;
-    let line = memory.lines().find(|line| line.starts_with(name)).ok_or("no such line in /proc/meminfo")?;
+    let line =
+        memory.lines().find(|line| line.starts_with("MemFree:")).ok_or("no MemFree in /proc/meminfo")?;
     let kib: u64 = line.split_whitespace().nth(1).ok_or("no number in /proc/meminfo")?.parse()?;
     Ok(kib / 1024)
 }

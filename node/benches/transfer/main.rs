@@ -75,14 +75,15 @@ fn main() -> Result<()> {
     let source = make_file(folder.path(), args.size_mib)?;
     let cases: Vec<(usize, usize)> = args.cases.iter().map(|case| parse_case(case)).collect::<Result<_>>()?;
     let copies = cases.iter().map(|(_, leechers)| *leechers).max().unwrap_or(1) as u64;
-    let ballast = Ballast::take(copies * args.size_mib + 2_048)?;
+    let mut ballast = Ballast::default();
     let mut runs = Vec::new();
     for round in 0..args.runs {
         for (seeders, leechers) in &cases {
             for tool in tools(&args) {
                 let place = folder.path().join("swarm");
                 fs::create_dir(&place)?;
-                let run = transfer(&*tool, &place, &source, (*seeders, *leechers), &ballast)?;
+                ballast.give_out(copies * args.size_mib + 2_048)?;
+                let run = transfer(&*tool, &place, &source, (*seeders, *leechers), &mut ballast)?;
                 fs::remove_dir_all(&place)?;
                 writeln!(io::stderr(), "{} {seeders}-{leechers} #{round}: {run}", tool.name())?;
                 runs.push(((*seeders, *leechers), tool.name(), run));
@@ -133,17 +134,17 @@ fn transfer(
     place: &Path,
     source: &Path,
     (seeders, leechers): (usize, usize),
-    ballast: &Ballast,
+    ballast: &mut Ballast,
 ) -> Result<Run> {
     let mut swarm = tool.seed(place, source, seeders, leechers)?;
-    ballast.touch()?;
+    ballast.fill()?;
     let cpu_before = cpu_of(&swarm)?;
     let machine_before = cpu_of_machine()?;
     let began = Instant::now();
     for number in 0..leechers {
         swarm.push(tool.leech(place, number)?);
     }
-    let private = watch(&mut swarm[..], began)?;
+    let private = watch(&mut swarm[..], ballast, began)?;
     let wall = began.elapsed();
     let ours = cpu_of(&swarm)? - cpu_before;
     let others = (cpu_of_machine()? - machine_before).saturating_sub(ours);
@@ -166,7 +167,7 @@ fn cpu_of(swarm: &[Peer]) -> Result<Duration> {
 }
 
 /// Waits until every leecher is done; gives the most private memory that one of them had, in MiB, after its first second and before it.
-fn watch(swarm: &mut [Peer], began: Instant) -> Result<(u64, u64)> {
+fn watch(swarm: &mut [Peer], ballast: &mut Ballast, began: Instant) -> Result<(u64, u64)> {
     let (mut at_start, mut later) = (0, 0);
     let mut waiting: Vec<&mut Peer> = swarm.iter_mut().filter(|peer| peer.copy.is_some()).collect();
     while !waiting.is_empty() {
@@ -176,6 +177,7 @@ fn watch(swarm: &mut [Peer], began: Instant) -> Result<(u64, u64)> {
             let most = if began.elapsed() < Duration::from_secs(1) { &mut at_start } else { &mut later };
             *most = now.max(*most);
         }
+        ballast.refill_spare()?;
         let mut left = Vec::new();
         for peer in waiting {
             if !peer.is_done()? {
