@@ -154,31 +154,6 @@ impl Cipher {
         Ok(())
     }
 
-    /// Opens the next record, whose body is `within` from `at` on, to the beginning of `within`; gives what was sealed.
-    pub(super) fn open_within<'a>(
-        &mut self,
-        head: &[u8],
-        within: &'a mut [u8],
-        at: usize,
-    ) -> Result<&'a [u8], Unspecified> {
-        let nonce = self.nonce();
-        Ok(match &self.key {
-            Key::Aws(key) => {
-                let (nonce, head) = (aws::Nonce::assume_unique_for_key(nonce), aws::Aad::from(head));
-                key.open_within(nonce, head, within, at..)?
-            }
-            Key::Ring(key) => {
-                let (nonce, head) = (ring::Nonce::assume_unique_for_key(nonce), ring::Aad::from(head));
-                key.open_within(nonce, head, within, at..)?
-            }
-        })
-    }
-
-    /// Whether opening within costs no more than opening elsewhere.
-    pub(super) fn prefers_within(&self) -> bool {
-        matches!(self.key, Key::Ring(_))
-    }
-
     /// The nonce of the next record, which it counts.
     fn nonce(&mut self) -> [u8; 12] {
         let nonce = Nonce::new(&self.iv, self.next);
@@ -221,7 +196,6 @@ mod tests {
         fn both_libraries_are_one_cipher(
             content in proptest::collection::vec(any::<u8>(), 0..20_000),
             suite in prop_oneof![Just(AES_128), Just(AES_256), Just(CHACHA20)],
-            offset in 0..1_000_usize,
         ) {
             let sealed = both(suite).map(|mut cipher| {
                 let mut body = vec![0; content.len() + 1 + TAG_LEN];
@@ -235,17 +209,10 @@ mod tests {
                 let mut room = vec![0; content.len() + 1];
                 prop_assert_eq!(cipher().open_into(b"head", &body, &mut room), Ok(()));
                 prop_assert_eq!(&room[..content.len()], &content[..]);
-                let room_was = room.clone();
                 let in_place = |head: &[u8]| cipher().open(head, &mut body.clone()).map(<[u8]>::to_vec);
                 prop_assert_eq!(in_place(b"tail"), Err(Unspecified));
                 prop_assert_eq!(in_place(b"head"), Ok(room.clone()));
                 prop_assert_eq!(cipher().open_into(b"tail", &body, &mut room), Err(Unspecified));
-                let within = |head: &[u8]| {
-                    let mut within = [&vec![1; offset][..], &body].concat();
-                    cipher().open_within(head, &mut within, offset).map(<[u8]>::to_vec)
-                };
-                prop_assert_eq!(within(b"tail"), Err(Unspecified));
-                prop_assert_eq!(within(b"head"), Ok(room_was));
             }
         }
     }

@@ -14,16 +14,13 @@ use rustls::AlertDescription;
 
 use super::handshake::Keys;
 use super::pool::{Buffer, Pool};
-use super::record::{HEAD_LEN, Kind, Opener, RECORD_LEN_MAX, RecordError};
+use super::record::{HEAD_LEN, Kind, Opener, RecordError};
 
 /// The one message that may follow a handshake here: the key of this direction changes (RFC 8446, 4.6.3).
 pub(super) const KEY_UPDATE: [u8; 5] = [24, 0, 0, 1, 0];
 
 /// The same, and the other direction's key shall change, too.
 const KEY_UPDATE_REQUEST: [u8; 5] = [24, 0, 0, 1, 1];
-
-/// Where there is room for as much, sealed bytes are read there and opened there.
-const WITHIN_MIN: usize = 4 * RECORD_LEN_MAX;
 
 /// The alert that says that nothing follows.
 pub(super) const CLOSE_NOTIFY: [u8; 2] = [1, 0];
@@ -36,28 +33,6 @@ enum Opened {
     Here,
     /// So many bytes of content, where they go.
     There(usize),
-}
-
-/// What the remote says of the channel itself.
-#[derive(Clone, Copy)]
-enum Notice {
-    NothingFollows,
-    /// The key of this direction changes.
-    KeyChanges,
-    /// It does, and the other direction's key shall, too.
-    BothKeysChange,
-}
-
-impl Notice {
-    fn of(kind: Kind, content: &[u8]) -> io::Result<Notice> {
-        match kind {
-            Kind::Alert if content == CLOSE_NOTIFY => Ok(Notice::NothingFollows),
-            Kind::Alert => Err(alerted(content)),
-            Kind::Handshake if content == KEY_UPDATE => Ok(Notice::KeyChanges),
-            Kind::Handshake if content == KEY_UPDATE_REQUEST => Ok(Notice::BothKeysChange),
-            Kind::Handshake | Kind::Data => Err(broken(RecordError::Content)),
-        }
-    }
 }
 
 /// The reading side of a channel, but for the socket.
@@ -89,15 +64,7 @@ impl Incoming {
             if given > 0 || self.closed || into.iter().all(|part| part.is_empty()) {
                 return Ok(given);
             }
-            match into.first_mut() {
-                Some(room) if room.len() >= WITHIN_MIN && self.opener.prefers_within() => {
-                    let given = self.receive_within(socket, room)?;
-                    if given > 0 {
-                        return Ok(given);
-                    }
-                }
-                _ => self.receive(socket)?,
-            }
+            self.receive(socket)?;
         }
     }
 
@@ -151,24 +118,20 @@ impl Incoming {
                     self.content = start + HEAD_LEN..start + HEAD_LEN + content.len();
                     return Ok(Opened::Here);
                 }
-                Kind::Alert | Kind::Handshake => {
-                    let notice = Notice::of(kind, content)?;
-                    self.heed(notice)?;
+                Kind::Alert if content == CLOSE_NOTIFY => self.closed = true,
+                Kind::Alert => return Err(alerted(content)),
+                Kind::Handshake if content == KEY_UPDATE => self.update_key()?,
+                Kind::Handshake if content == KEY_UPDATE_REQUEST => {
+                    self.keys.ask();
+                    self.update_key()?;
                 }
+                Kind::Handshake => return Err(broken(RecordError::Content)),
             }
         }
         Ok(Opened::Nothing)
     }
 
-    fn heed(&mut self, notice: Notice) -> io::Result<()> {
-        match notice {
-            Notice::NothingFollows => {
-                self.closed = true;
-                return Ok(());
-            }
-            Notice::KeyChanges => {}
-            Notice::BothKeysChange => self.keys.ask(),
-        }
+    fn update_key(&mut self) -> io::Result<()> {
         let next = self.keys.next_to_open();
         self.opener = Opener::new(next.map_err(io::Error::other)?).map_err(io::Error::other)?;
         Ok(())
@@ -180,7 +143,7 @@ impl Incoming {
         buffer.copy_within(self.sealed.clone(), 0);
         self.sealed = 0..self.sealed.len();
         match socket.read(&mut buffer[self.sealed.end..]) {
-            Ok(0) => Err(cut()),
+            Ok(0) => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the connection was cut")),
             Ok(read) => {
                 self.sealed.end += read;
                 Ok(())
@@ -191,44 +154,6 @@ impl Incoming {
                 Err(error)
             }
         }
-    }
-
-    /// Reads more sealed bytes to where their content goes, and opens them there, so that nothing is copied but a record of which a part has arrived;
-    /// gives how many bytes of content that are. All content was given out, and there is no whole record.
-    fn receive_within(&mut self, mut socket: &TcpStream, room: &mut [u8]) -> io::Result<usize> {
-        let rest = self.sealed.len();
-        if let Some(buffer) = &self.buffer {
-            room[..rest].copy_from_slice(&buffer[self.sealed.clone()]);
-        }
-        let mut sealed = match socket.read(&mut room[rest..]) {
-            Ok(0) => return Err(cut()),
-            Ok(read) => 0..rest + read,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(0),
-            Err(error) => {
-                self.put_down();
-                return Err(error);
-            }
-        };
-        let mut given = 0;
-        while !self.closed {
-            let len = Opener::record_len(&room[sealed.clone()]).map_err(broken)?;
-            let Some(len) = len.filter(|len| *len <= sealed.len()) else { break };
-            let within = &mut room[given..sealed.start + len];
-            let (kind, content) = self.opener.open_within(within, sealed.start - given).map_err(broken)?;
-            sealed.start += len;
-            match kind {
-                Kind::Data => given += content.len(),
-                Kind::Alert | Kind::Handshake => {
-                    let notice = Notice::of(kind, content)?;
-                    self.heed(notice)?;
-                }
-            }
-        }
-        let rest = if self.closed { &[][..] } else { &room[sealed] };
-        let buffer = self.buffer.get_or_insert_with(|| self.pool.take());
-        buffer[..rest.len()].copy_from_slice(rest);
-        self.sealed = 0..rest.len();
-        Ok(given)
     }
 
     /// Holds what is there in no more memory than it needs.
@@ -269,10 +194,6 @@ impl Read for Content<'_> {
     fn read_vectored(&mut self, into: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
         self.incoming.read(self.socket, into)
     }
-}
-
-fn cut() -> io::Error {
-    io::Error::new(io::ErrorKind::UnexpectedEof, "the connection was cut")
 }
 
 fn broken(error: RecordError) -> io::Error {

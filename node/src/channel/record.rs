@@ -155,21 +155,6 @@ impl Opener {
         self.0.open_into(head, body, inner)?;
         content(inner)
     }
-
-    /// Opens a whole record, which is `within` from `at` on, to the beginning of `within`; gives what it holds.
-    pub(super) fn open_within<'a>(
-        &mut self,
-        within: &'a mut [u8],
-        at: usize,
-    ) -> Result<(Kind, &'a [u8]), RecordError> {
-        let head = *within[at..].first_chunk::<HEAD_LEN>().ok_or(RecordError::Head)?;
-        content(self.0.open_within(&head, within, at + HEAD_LEN)?)
-    }
-
-    /// Whether opening within costs no more than opening elsewhere.
-    pub(super) fn prefers_within(&self) -> bool {
-        self.0.prefers_within()
-    }
 }
 
 /// What is inside a record: content, its type, and perhaps padding of zeros.

@@ -60,15 +60,13 @@ pub(crate) async fn write(half: &mut WriteHalf, content: &[u8]) {
 /// Reads until the end; gives what came, and the error if the end was none.
 async fn read_all(half: &mut ReadHalf) -> (Vec<u8>, Option<io::Error>) {
     let (mut all, mut room) = (Vec::new(), vec![0; 100_000]);
-    // Large rooms and small ones by turns: what is opened there, and what in the channel's own buffer.
-    for len in [100_000, 5_000, 100, 100_000, 20_000].into_iter().cycle() {
-        match half.read_with(|content| content.read(&mut room[..len])).await {
-            Ok(0) => break,
+    loop {
+        match half.read_with(|content| content.read(&mut room)).await {
+            Ok(0) => return (all, None),
             Ok(read) => all.extend(&room[..read]),
             Err(error) => return (all, Some(error)),
         }
     }
-    (all, None)
 }
 
 #[test]
