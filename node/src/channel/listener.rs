@@ -15,7 +15,7 @@ use engine::limits;
 use engine::peer::io::Role;
 use smol::lock::Semaphore;
 
-use super::{Channel, Endpoint, handshake};
+use super::{Channel, Endpoint, handshake, socket};
 
 /// Accepted connections whose handshake is under way. More than one address may open, so that one cannot keep all others out.
 const HANDSHAKES_MAX: usize = 2 * limits::LINKS_PER_ADDRESS;
@@ -36,7 +36,7 @@ impl Listener {
     /// # Errors
     /// The address is in use, or not of this machine.
     pub fn bind(address: SocketAddr) -> io::Result<Listener> {
-        let socket = Async::<TcpListener>::bind(address)?;
+        let socket = socket::listen(address)?;
         let address = socket.get_ref().local_addr()?;
         Ok(Listener { socket, address })
     }

@@ -15,6 +15,7 @@ mod listener;
 mod outgoing;
 mod pool;
 mod record;
+mod socket;
 
 use std::fmt;
 use std::io::{self, Read, Write as _};
@@ -40,10 +41,6 @@ use record::{Opener, RECORD_LEN_MAX, Sealer};
 
 pub use listener::Listener;
 pub use outgoing::Parts;
-
-/// Bytes that may wait unsent in the kernel, ahead of what is written next: 128 KiB are 1 ms at 1 Gbit/s. The buffers themselves are
-/// left to the kernel, which sizes them by the path.
-const UNSENT_BYTES_MAX: u32 = 128 * 1024;
 
 /// Records that one system call may read or write on a peer's link; on a tracker's, where messages are short, one is enough.
 const RECORDS_PER_CALL: usize = 8;
@@ -82,8 +79,8 @@ impl Endpoint {
         expected: Option<DeviceId>,
     ) -> Result<Channel, ChannelError> {
         in_time(async {
-            let mut stream = Async::<TcpStream>::connect(to).await?;
-            tune(stream.get_ref())?;
+            let mut stream = socket::connect(to).await?;
+            socket::tune(stream.get_ref())?;
             let agreed = handshake::dial(&mut stream, to, &self.identity, role, expected).await?;
             self.channel(agreed, to, role, stream)
         })
@@ -99,7 +96,7 @@ impl Endpoint {
         config: Arc<ServerConfig>,
     ) -> Result<Channel, ChannelError> {
         in_time(async {
-            tune(stream.get_ref())?;
+            socket::tune(stream.get_ref())?;
             let agreed = handshake::answer(&mut stream, config).await?;
             self.channel(agreed, address, role, stream)
         })
@@ -141,11 +138,6 @@ async fn in_time(
         Err(ChannelError::TimedOut)
     })
     .await
-}
-
-fn tune(stream: &TcpStream) -> io::Result<()> {
-    stream.set_nodelay(true)?;
-    socket2::SockRef::from(stream).set_tcp_notsent_lowat(UNSENT_BYTES_MAX)
 }
 
 /// An open connection, its handshake done.
