@@ -21,6 +21,7 @@ use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, SyncSender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -73,7 +74,7 @@ pub(super) struct Task {
 pub(super) struct Jobs {
     queue: Sender<Task>,
     surveys: Sender<Task>,
-    hashes: Sender<Arrived>,
+    hashes: SyncSender<Arrived>,
     shared: Arc<Shared>,
     /// Closed when all threads have ended.
     alive: Receiver<()>,
@@ -141,7 +142,8 @@ impl Jobs {
     ) -> io::Result<Jobs> {
         let (queue, tasks) = async_channel::bounded(JOBS_MAX);
         let (surveys, survey_tasks) = async_channel::bounded(JOBS_MAX);
-        let (hashes, arriving) = async_channel::bounded(JOBS_MAX);
+        let (hashes, arriving) = mpsc::sync_channel(JOBS_MAX);
+        let arriving = Arc::new(Mutex::new(arriving));
         let (flushes, flushing) = async_channel::bounded(FLUSHES_MAX);
         let shared = Arc::new(Shared {
             slots,
@@ -171,7 +173,7 @@ impl Jobs {
             spawn(format!("job{number}"), Box::new(move |shared| shared.serve(&tasks)))?;
         }
         for number in 0..hash::threads(pool) {
-            let arriving = arriving.clone();
+            let arriving = Arc::clone(&arriving);
             spawn(format!("hash{number}"), Box::new(move |shared| shared.hash(&arriving)))?;
         }
         spawn("survey".to_owned(), Box::new(move |shared| shared.serve(&survey_tasks)))?;
@@ -216,7 +218,7 @@ impl Jobs {
         let Jobs { queue, surveys, hashes, shared, alive } = self;
         queue.close();
         surveys.close();
-        hashes.close();
+        drop(hashes);
         shared.flushes.close();
         drop(shared);
         let late = async {
