@@ -13,6 +13,7 @@ pub(super) mod disk;
 mod folder;
 mod hash;
 mod journal;
+mod key;
 mod part;
 mod survey;
 
@@ -26,10 +27,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use argon2::{Algorithm, Argon2, Params, Version};
 use async_channel::{Receiver, Sender};
 use async_io::Timer;
-use engine::id::{FileId, JobId, Key, Password, Salt};
+use engine::id::{FileId, JobId, Password, Salt};
 use engine::limits::JOBS_MAX;
 use engine::peer::io::{Entry, EntryState, Outcome, Recalled, Stamp, Work};
 use engine::piece::Extent;
@@ -49,10 +49,6 @@ pub(super) use survey::Progress;
 
 /// Threads of the pool, whatever the number of cores: some wait for the disk while others hash.
 const THREADS: std::ops::RangeInclusive<usize> = 2..=4;
-
-/// Argon2id with 64 MiB, three passes, one lane: about 0.1 s.
-const KEY_MEMORY_KIB: u32 = 64 * 1024;
-const KEY_PASSES: u32 = 3;
 
 /// Partial files that wait to be flushed: others ask again with their next piece.
 const FLUSHES_MAX: usize = 16;
@@ -344,17 +340,11 @@ impl Shared {
         let Some(password) = self.passwords.take(password) else {
             return Outcome::Failed(DiskError::Other("the password is gone: give it again".into()));
         };
-        let mut key = [0; 32];
-        let derived = Params::new(KEY_MEMORY_KIB, KEY_PASSES, 1, Some(key.len())).and_then(|params| {
-            Argon2::new(Algorithm::Argon2id, Version::V0x13, params).hash_password_into(
-                password.as_bytes(),
-                &salt.0,
-                &mut key,
-            )
-        });
-        outcome(derived.map_err(|error| DiskError::Other(format!("no key can be derived: {error}"))), |()| {
-            Outcome::Key(Key(key))
-        })
+        let derived = key::derive(password.as_bytes(), &salt);
+        outcome(
+            derived.map_err(|error| DiskError::Other(format!("no key can be derived: {error}"))),
+            Outcome::Key,
+        )
     }
 
     /// Reads a piece and hands it to its link, which answers; or says why not.
