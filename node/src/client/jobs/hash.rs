@@ -15,11 +15,11 @@ use super::disk::EndOnPanic;
 use crate::client::run::Event;
 use crate::sha1;
 
-/// How long the next piece is waited for, once several came at a time. On a link of 1 Gbit/s two come in this time.
-const NEXT_MAX: Duration = Duration::from_millis(10);
+/// How long the next piece is waited for, once several came at a time. On a link of 1 Gbit/s three come in this time.
+const NEXT_MAX: Duration = Duration::from_millis(16);
 
-/// How long the first piece of a batch waits for the others: at 270 MB/s sixteen come in this time.
-const GATHER_MAX: Duration = Duration::from_millis(32);
+/// How long the first piece of a batch waits for the others: at 175 MB/s sixteen come in this time.
+const GATHER_MAX: Duration = Duration::from_millis(48);
 
 /// A piece that has arrived, to be hashed in its slot.
 #[derive(Clone, Copy, Debug)]
