@@ -210,10 +210,11 @@ impl Cluster {
         self.colleagues.iter().map(blank).collect()
     }
 
-    /// Those that are here and no members.
-    pub(super) fn comers(&self, members: &Members) -> Vec<(ReplicaId, u16, DeviceId)> {
+    /// Those that are here, came over to this generation, and are no members. What one said before that names a replica that is no more.
+    pub(super) fn comers(&self, members: &Members, generation: u64) -> Vec<(ReplicaId, u16, DeviceId)> {
         let here = |colleague: &Colleague| {
-            let hello = colleague.hello().filter(|hello| hello.blank && !members.contains(hello.replica))?;
+            let comes = |hello: &&Hello| hello.blank && hello.generation == generation;
+            let hello = colleague.hello().filter(comes).filter(|hello| !members.contains(hello.replica))?;
             Some((hello.replica, colleague.number, colleague.key?))
         };
         self.colleagues.iter().filter_map(here).collect()
@@ -534,7 +535,7 @@ impl Tracker {
         }
         if hello.generation > generation && self.is_blank() && hello.you_are_member {
             self.replica.generation = hello.generation;
-        } else if hello.generation > generation && !hello.blank && !self.is_blank() {
+        } else if hello.generation > generation && !hello.blank && (!self.is_blank() || generation > 0) {
             self.step_back(hello.generation, outbox);
         }
     }

@@ -212,7 +212,7 @@ impl Tracker {
         if !self.replica.is_settled_leader() {
             return;
         }
-        let comers = self.cluster.comers(&self.members);
+        let comers = self.cluster.comers(&self.members, self.replica.generation);
         let comer = comers.into_iter().find(|(_, _, device)| self.members.former.contains(device));
         if let Some((id, number, device)) = comer {
             let member = Member { number, device, since: 0 };

@@ -56,3 +56,31 @@ pub(super) fn tune(stream: &TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
     SockRef::from(stream).set_tcp_notsent_lowat(UNSENT_BYTES_MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_lite::future;
+
+    fn here() -> Async<TcpListener> {
+        listen(([127, 0, 0, 1], 0).into()).unwrap()
+    }
+
+    #[test]
+    fn both_ends_are_unpaced_on_loopback() {
+        let listener = here();
+        let address = listener.get_ref().local_addr().unwrap();
+        let both = future::zip(connect(address), listener.accept());
+        let (dialled, accepted) = smol::block_on(both);
+        for stream in [dialled.unwrap(), accepted.unwrap().0] {
+            assert!(SockRef::from(&stream).tcp_congestion().unwrap().starts_with(ON_LOOPBACK));
+        }
+    }
+
+    #[test]
+    fn where_nobody_listens_there_is_no_connection() {
+        let address = here().get_ref().local_addr().unwrap();
+        let refused = smol::block_on(connect(address)).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
+    }
+}
