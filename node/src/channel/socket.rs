@@ -12,7 +12,7 @@ use socket2::{Domain, SockRef, Socket, Type};
 const UNSENT_BYTES_MAX: u32 = 128 * 1024;
 
 /// The congestion control of loopback connections: of what every Linux lets everybody choose, it paces nothing. BBR, a usual default, holds
-/// bursts back to spare a router's queue, and costs a fifth more processor time where there is none.
+/// bursts back to spare a router's queue, and costs up to a fifth of the processor time where there is none.
 const ON_LOOPBACK: &[u8] = b"reno";
 
 /// Connects to `to`.

@@ -27,7 +27,7 @@ pub(super) fn derive(password: &[u8], salt: &Salt) -> Result<Key, Error> {
 }
 
 /// So many empty blocks, in huge pages if the system has some to spare: Argon2 jumps to and fro in its memory, and looks a small page up at
-/// each jump. A key takes two thirds of the time then.
+/// each jump. A login takes two thirds to three quarters of the time then.
 fn in_huge_pages(count: usize) -> Vec<Block> {
     let mut blocks = Vec::with_capacity(count);
     let room = blocks.spare_capacity_mut();
