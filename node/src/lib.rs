@@ -20,6 +20,7 @@ pub mod known_trackers;
 pub mod link;
 mod log;
 mod pages;
+mod pool;
 pub mod rate;
 mod recorder;
 pub mod repl;

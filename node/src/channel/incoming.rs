@@ -13,8 +13,8 @@ use std::sync::Arc;
 use rustls::AlertDescription;
 
 use super::handshake::Keys;
-use super::pool::{Buffer, Pool};
 use super::record::{HEAD_LEN, Kind, Opener, RecordError};
+use crate::pool::{Buffer, Pool};
 
 /// The one message that may follow a handshake here: the key of this direction changes (RFC 8446, 4.6.3).
 pub(super) const KEY_UPDATE: [u8; 5] = [24, 0, 0, 1, 0];

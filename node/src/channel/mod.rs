@@ -13,7 +13,6 @@ pub mod handshake;
 mod incoming;
 mod listener;
 mod outgoing;
-mod pool;
 mod record;
 mod socket;
 
@@ -32,11 +31,11 @@ use futures_lite::future;
 use rustls::ServerConfig;
 
 use crate::identity::Identity;
+use crate::pool::Pool;
 use handshake::Agreed;
 use incoming::{Content, Incoming};
 use listener::Permit;
 use outgoing::Outgoing;
-use pool::Pool;
 use record::{Opener, RECORD_LEN_MAX, Sealer};
 
 pub use listener::Listener;

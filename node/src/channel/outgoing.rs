@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use super::handshake::Keys;
 use super::incoming::{CLOSE_NOTIFY, KEY_UPDATE};
-use super::pool::{Buffer, Pool};
 use super::record::{CONTENT_LEN_MAX, Kind, Sealer};
+use crate::pool::{Buffer, Pool};
 
 /// Content on its way out: a head, which may be empty, and a body, which may be, too.
 #[derive(Clone, Copy, Debug)]

@@ -222,9 +222,7 @@ impl Shell {
             link::Event::Message(message) => self.feed(Input::Message { link, message }),
             link::Event::Sent(messages) => self.feed(Input::Sent { link, messages }),
             link::Event::Block(extent, slot) => self.feed(Input::Block { link, extent, slot }),
-            link::Event::PieceEnded { job, sent } => {
-                self.done(job, if sent { Outcome::Sent } else { Outcome::Stopped });
-            }
+            link::Event::PieceEnded(job, outcome) => self.done(job, outcome),
             link::Event::Down => self.down(link),
         }
     }
@@ -234,7 +232,7 @@ impl Shell {
             link::Event::Message(message) => self.feed(Input::Tracker { link, message }),
             link::Event::Sent(messages) => self.feed(Input::Sent { link, messages }),
             link::Event::Down => self.down(link),
-            link::Event::Block(..) | link::Event::PieceEnded { .. } => {
+            link::Event::Block(..) | link::Event::PieceEnded(..) => {
                 unreachable!("no piece travels on a tracker's link")
             }
         }

@@ -14,7 +14,7 @@ use engine::piece::Extent;
 use engine::violation::Violation;
 use engine::wire::frame::DataHead;
 
-use super::buffers::Slots;
+use super::slots::Slots;
 
 /// Unwanted bytes that are read at once.
 const SCRATCH_LEN: usize = 16 * 1024;

@@ -6,12 +6,12 @@
 //! Invariants:
 //! - Nothing queues without bound: at most [`limits::LINK_CREDIT`] messages and [`limits::GRANTS_MAX`] pieces wait to leave.
 //! - Each message that left is reported once, each piece handed over ends once, and [`Event::Down`] comes once, last.
-//! - A message waits for at most one chunk of a piece, and piece bytes are copied once between socket and buffer.
+//! - A message waits for at most one chunk of a piece, and for no disk; piece bytes are copied once between socket and buffer.
 //! - A remote that breaks the protocol, sends half a frame for ever or does not read loses its link.
 
 mod arrivals;
-pub mod buffers;
 mod reader;
+pub mod slots;
 pub mod throttle;
 mod watchdog;
 mod writer;
@@ -20,6 +20,7 @@ mod writer;
 mod tests;
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -29,14 +30,17 @@ use async_channel::Sender;
 use bincode::{Decode, Encode};
 use engine::id::{DeviceId, FileId, JobId, LinkId, Slot};
 use engine::limits;
+use engine::peer::io::Outcome;
 use engine::piece::Extent;
+use engine::refusal::DiskError;
 use engine::violation::Violation;
 use engine::wire::frame;
 
 use crate::channel::{Channel, Cutter};
+use crate::pool::Pool;
 use arrivals::Arrivals;
-use buffers::{Buffer, Slots};
 use reader::Reader;
+use slots::Slots;
 use throttle::Throttles;
 use watchdog::{Limits, TooLong};
 use writer::Writer;
@@ -52,13 +56,8 @@ pub enum Event<M> {
     Sent(u32),
     /// The last byte of an expected piece arrived.
     Block(Extent, Slot),
-    /// A piece that was handed over is done with.
-    PieceEnded {
-        /// The job that handed it over.
-        job: JobId,
-        /// Whether all its bytes left for the network.
-        sent: bool,
-    },
+    /// A piece that the job handed over is done with: sent, stopped or failed.
+    PieceEnded(JobId, Outcome),
     /// The link ended. Nothing follows.
     Down,
 }
@@ -70,23 +69,44 @@ pub struct Piece {
     pub job: JobId,
     /// The file's number at the remote.
     pub theirs: FileId,
-    /// The piece.
-    pub piece: u32,
-    /// Its bytes are the first `len` of these.
-    pub bytes: Buffer,
-    /// Its length.
-    pub len: usize,
+    /// Where its bytes stand in the file.
+    pub extent: Extent,
+    /// The file.
+    pub source: Arc<dyn Source>,
     /// Set by whoever no longer wants it to be sent.
     pub stop: Arc<AtomicBool>,
 }
 
+/// A file that pieces are read from, chunk by chunk as they leave, so that what is sealed was read a moment ago.
+pub trait Source: fmt::Debug + Send + Sync {
+    /// Fills `bytes` with what stands at `offset` if nothing has to be waited for; says whether it did.
+    ///
+    /// # Errors
+    /// The file is no longer what it was.
+    fn read_ready(&self, offset: u64, bytes: &mut [u8]) -> Result<bool, DiskError>;
+
+    /// Fills `bytes` with what stands at `offset`, which may take as long as a disk does.
+    ///
+    /// # Errors
+    /// The file is no longer what it was, or what the disk says.
+    fn read(&self, offset: u64, bytes: &mut [u8]) -> Result<(), DiskError>;
+}
+
 /// What all links of a client that carry pieces share.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Bulk {
     /// Where pieces arrive.
     pub slots: Arc<Slots>,
     /// How fast pieces may come and go.
     pub throttles: Arc<Throttles>,
+    /// Where the chunks that leave are read into.
+    chunks: Pool,
+}
+
+impl Default for Bulk {
+    fn default() -> Bulk {
+        Bulk { slots: Arc::default(), throttles: Arc::default(), chunks: Pool::new(limits::CHUNK_LEN_MAX) }
+    }
 }
 
 /// The shell's end of a link. When it is dropped, the link is cut.
@@ -127,7 +147,7 @@ impl Link {
         });
         watchdog.watch(&shared);
         let arrivals = bulk.map(|bulk| Arc::new(Arrivals::new(Arc::clone(&bulk.slots))));
-        let throttles = bulk.map(|bulk| Arc::clone(&bulk.throttles)).unwrap_or_default();
+        let Bulk { chunks, throttles, .. } = bulk.cloned().unwrap_or_default();
         let events = Events { id, into, wrap };
         let reader = Reader::new(
             read_half,
@@ -136,7 +156,7 @@ impl Link {
             Arc::clone(&throttles),
             events.clone(),
         );
-        let writer = Writer::new(write_half, Arc::clone(&shared), throttles, events.clone());
+        let writer = Writer::new(write_half, Arc::clone(&shared), chunks, throttles, events.clone());
         let writer = smol::spawn(writer.run());
         smol::spawn(run(reader, writer, Arc::clone(&shared), events)).detach();
         Link { shared, arrivals }

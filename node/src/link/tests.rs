@@ -5,11 +5,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_channel::Receiver;
 use engine::id::{FileId, JobId, LinkId, Slot};
-use engine::piece::{Extent, PIECE_LEN};
+use engine::limits::CHUNK_LEN_MAX;
+use engine::piece::Extent;
 use engine::wire::frame;
 use engine::wire::peer::PeerMessage;
 
-use super::buffers::{Pool, Slots};
+use super::slots::Slots;
 use super::*;
 use crate::channel::{self, Channel, WriteHalf};
 
@@ -73,12 +74,52 @@ impl End {
 }
 
 fn piece(job: u32, stop: bool) -> Piece {
-    let mut bytes = Pool::default().take();
-    for (index, byte) in bytes.iter_mut().enumerate() {
-        *byte = content(index);
-    }
+    piece_of(job, stop, Memory::default())
+}
+
+fn piece_of(job: u32, stop: bool, source: Memory) -> Piece {
     let stop = Arc::new(AtomicBool::new(stop));
-    Piece { job: JobId(job), theirs: FILE, piece: 9, bytes, len: EXTENT.len as usize, stop }
+    Piece { job: JobId(job), theirs: FILE, extent: EXTENT, source: Arc::new(source), stop }
+}
+
+/// A file of which so much is in memory, and the rest so far away that each read waits until it is let go on.
+#[derive(Debug)]
+struct Memory {
+    ready: u64,
+    breaks_at: u64,
+    may_read: Receiver<()>,
+}
+
+impl Default for Memory {
+    fn default() -> Memory {
+        Memory { ready: u64::MAX, breaks_at: u64::MAX, may_read: async_channel::bounded(1).1 }
+    }
+}
+
+impl Source for Memory {
+    fn read_ready(&self, offset: u64, bytes: &mut [u8]) -> Result<bool, DiskError> {
+        let within = offset - EXTENT.offset();
+        if within >= self.breaks_at {
+            return Err(DiskError::Changed);
+        }
+        let is_ready = within + bytes.len() as u64 <= self.ready;
+        if is_ready {
+            fill(within, bytes);
+        }
+        Ok(is_ready)
+    }
+
+    fn read(&self, offset: u64, bytes: &mut [u8]) -> Result<(), DiskError> {
+        self.may_read.recv_blocking().map_err(|_closed| DiskError::Missing)?;
+        fill(offset - EXTENT.offset(), bytes);
+        Ok(())
+    }
+}
+
+fn fill(offset: u64, bytes: &mut [u8]) {
+    for (index, byte) in bytes.iter_mut().enumerate() {
+        *byte = content(usize::try_from(offset).unwrap() + index);
+    }
 }
 
 fn content(index: usize) -> u8 {
@@ -125,6 +166,13 @@ async fn a_piece_arrives(one: End, other: End) {
     other.link.expect(EXTENT, Slot(3));
     one.send_at_once(piece(77, false), &PeerMessage::Ping);
     other.hears(PeerMessage::Ping).await;
+    arrives(&other).await;
+    assert!(matches!(one.next().await, Event::Sent(1)));
+    assert!(matches!(one.next().await, Event::PieceEnded(JobId(77), Outcome::Sent)));
+}
+
+/// The piece arrives in slot 3, whole.
+async fn arrives(other: &End) {
     match other.next().await {
         Event::Block(extent, slot) => assert_eq!((extent, slot), (EXTENT, Slot(3))),
         event => panic!("{event:?}"),
@@ -133,8 +181,6 @@ async fn a_piece_arrives(one: End, other: End) {
         assert!(bytes[..EXTENT.len as usize].iter().enumerate().all(|(i, byte)| *byte == content(i)));
         assert!(bytes[EXTENT.len as usize..].iter().all(|byte| *byte == 0));
     });
-    assert!(matches!(one.next().await, Event::Sent(1)));
-    assert!(matches!(one.next().await, Event::PieceEnded { job: JobId(77), sent: true }));
 }
 
 #[test]
@@ -175,9 +221,55 @@ fn a_stopped_piece_ends_without_being_sent() {
         let (one, other) = two_ends().await;
         other.link.expect(EXTENT, Slot(0));
         one.send_piece(1, true);
-        assert!(matches!(one.next().await, Event::PieceEnded { job: JobId(1), sent: false }));
+        assert!(matches!(one.next().await, Event::PieceEnded(JobId(1), Outcome::Stopped)));
         one.link.send(&PeerMessage::Cancelled { file: FILE, piece: 9 });
         other.hears(PeerMessage::Cancelled { file: FILE, piece: 9 }).await;
+    });
+}
+
+#[test]
+fn messages_do_not_wait_for_a_disk() {
+    smol::block_on(async {
+        let (one, other) = two_ends().await;
+        other.link.expect(EXTENT, Slot(3));
+        let (let_read, may_read) = async_channel::bounded(10);
+        let slow = Memory { ready: CHUNK_LEN_MAX as u64, may_read, ..Memory::default() };
+        one.link.piece_sender().send(piece_of(1, false, slow)).unwrap();
+        for _ in 0..3 {
+            one.link.send(&PeerMessage::Ping);
+            other.hears(PeerMessage::Ping).await;
+            assert!(matches!(one.next().await, Event::Sent(1)));
+        }
+        for _ in 1..usize::div_ceil(EXTENT.len as usize, CHUNK_LEN_MAX) {
+            let_read.send(()).await.unwrap();
+        }
+        arrives(&other).await;
+        assert!(matches!(one.next().await, Event::PieceEnded(JobId(1), Outcome::Sent)));
+        assert!(let_read.is_empty(), "each chunk was read once");
+    });
+}
+
+#[test]
+fn a_piece_that_breaks_off_fails_and_the_next_arrives() {
+    smol::block_on(async {
+        let (one, other) = two_ends().await;
+        other.link.expect(EXTENT, Slot(0));
+        let missing = Memory { ready: 2 * CHUNK_LEN_MAX as u64, ..Memory::default() };
+        let changed = Memory { breaks_at: 1, ..Memory::default() };
+        for (source, why) in [(missing, DiskError::Missing), (changed, DiskError::Changed)] {
+            one.link.piece_sender().send(piece_of(1, false, source)).unwrap();
+            match one.next().await {
+                Event::PieceEnded(JobId(1), Outcome::Failed(failed)) => assert_eq!(failed, why),
+                event => panic!("{event:?}"),
+            }
+            one.link.send(&PeerMessage::Ping);
+            other.hears(PeerMessage::Ping).await;
+            assert!(matches!(one.next().await, Event::Sent(1)));
+            other.link.expect(EXTENT, Slot(3));
+        }
+        one.send_piece(2, false);
+        arrives(&other).await;
+        assert!(matches!(one.next().await, Event::PieceEnded(JobId(2), Outcome::Sent)));
     });
 }
 
@@ -188,7 +280,7 @@ fn an_unwanted_piece_passes_in_silence() {
         other.link.expect(EXTENT, Slot(0));
         other.link.discard(EXTENT);
         one.send_piece(1, false);
-        assert!(matches!(one.next().await, Event::PieceEnded { sent: true, .. }));
+        assert!(matches!(one.next().await, Event::PieceEnded(_, Outcome::Sent)));
         one.link.send(&PeerMessage::Pong);
         other.hears(PeerMessage::Pong).await;
         other.slots.with(Slot(0), |bytes| assert!(bytes.iter().all(|byte| *byte == 0)));
@@ -202,7 +294,7 @@ fn a_piece_that_was_not_asked_for_ends_the_link() {
         one.send_piece(1, false);
         other.is_down().await;
         let rest = one.rest().await;
-        assert!(matches!(rest[..], [Event::PieceEnded { .. }, Event::Down]), "{rest:?}");
+        assert!(matches!(rest[..], [Event::PieceEnded(..), Event::Down]), "{rest:?}");
     });
 }
 
@@ -305,10 +397,7 @@ fn pieces_for_a_link_that_ended_come_back() {
         let (one, other) = two_ends().await;
         drop(other);
         one.is_down().await;
-        let bytes = Pool::default().take();
-        let stop = Arc::new(AtomicBool::new(false));
-        let piece = Piece { job: JobId(1), theirs: FILE, piece: 0, bytes, len: PIECE_LEN as usize, stop };
-        let piece = one.link.piece_sender().send(piece).unwrap_err();
+        let piece = one.link.piece_sender().send(piece(1, false)).unwrap_err();
         assert!(!piece.stop.load(Ordering::Relaxed));
     });
 }

@@ -1,7 +1,8 @@
 //! The writer of a link: few, large system calls, and messages before data.
 //!
 //! Each round takes all messages that wait (up to a bound) and one chunk of the piece under way, and writes them with as few
-//! calls as the channel allows.
+//! calls as the channel allows. A chunk is read from its file just before it is sealed; what is not in memory, a thread reads, and the
+//! messages go on meanwhile.
 
 use std::future::{Future as _, poll_fn};
 use std::io;
@@ -11,14 +12,18 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
 use async_io::Timer;
+use smol::Task;
 
 use engine::limits::CHUNK_LEN_MAX;
+use engine::peer::io::Outcome;
+use engine::refusal::DiskError;
 use engine::wire::frame::{DataHead, HEAD_LEN, Head, Kind};
 
 use super::throttle::Throttles;
 use super::{Event, Events, Piece, Shared};
 use crate::channel::{Parts, WriteHalf};
 use crate::courtesy::Courtesy;
+use crate::pool::{Buffer, Pool};
 
 /// Messages in one round.
 const MESSAGES_PER_ROUND: usize = 64;
@@ -29,13 +34,32 @@ pub(super) struct Writer<M, I> {
     shared: Arc<Shared>,
     events: Events<M, I>,
     messages: Vec<Vec<u8>>,
-    piece: Option<Piece>,
-    /// Bytes of the piece that left.
-    sent: usize,
+    leaving: Option<Leaving>,
+    chunks: Pool,
     throttles: Arc<Throttles>,
     /// When the next chunk may leave.
     turn: Turn,
     courtesy: Courtesy,
+}
+
+/// The piece under way.
+#[derive(Debug)]
+struct Leaving {
+    piece: Piece,
+    /// Bytes that left.
+    sent: usize,
+    next: Chunk,
+}
+
+/// The chunk that leaves next.
+#[derive(Debug)]
+enum Chunk {
+    /// It is still to be read.
+    Unread,
+    /// A thread reads it.
+    Coming(Task<Result<Buffer, DiskError>>),
+    /// It was read, or could not be.
+    Read(Result<Buffer, DiskError>),
 }
 
 /// When the next chunk may leave.
@@ -62,6 +86,7 @@ impl<M, I> Writer<M, I> {
     pub(super) fn new(
         half: WriteHalf,
         shared: Arc<Shared>,
+        chunks: Pool,
         throttles: Arc<Throttles>,
         events: Events<M, I>,
     ) -> Self {
@@ -70,8 +95,8 @@ impl<M, I> Writer<M, I> {
             shared,
             events,
             messages: Vec::new(),
-            piece: None,
-            sent: 0,
+            leaving: None,
+            chunks,
             throttles,
             turn: Turn::Unknown,
             courtesy: Courtesy::default(),
@@ -96,8 +121,9 @@ impl<M, I> Writer<M, I> {
             queue.messages.clear();
             std::mem::take(&mut queue.pieces)
         };
-        for piece in self.piece.take().into_iter().chain(waiting) {
-            self.end_piece(piece, false).await;
+        let leaving = self.leaving.take().map(|leaving| leaving.piece);
+        for piece in leaving.into_iter().chain(waiting) {
+            self.end_piece(piece, Outcome::Stopped).await;
         }
     }
 
@@ -107,11 +133,12 @@ impl<M, I> Writer<M, I> {
                 Next::Round => {}
                 Next::Finished | Next::Ended => return Ok(()),
             }
-            let stopped = self.piece.take_if(|piece| piece.stop.load(Ordering::Relaxed));
-            if let Some(piece) = stopped {
-                self.end_piece(piece, false).await;
+            let stopped = self.leaving.take_if(|leaving| leaving.piece.stop.load(Ordering::Relaxed));
+            if let Some(Leaving { piece, .. }) = stopped {
+                self.end_piece(piece, Outcome::Stopped).await;
             }
-            self.round().await?;
+            let chunk = self.next_chunk().await;
+            self.round(chunk).await?;
             self.report().await;
             self.courtesy.turn().await;
         }
@@ -130,11 +157,10 @@ impl<M, I> Writer<M, I> {
             if queue.closing {
                 return Poll::Ready(if self.messages.is_empty() { Next::Finished } else { Next::Round });
             }
-            if self.piece.is_none() {
-                self.piece = queue.pieces.pop_front();
-                self.sent = 0;
+            if self.leaving.is_none() {
+                self.leaving = queue.pieces.pop_front().map(Leaving::new);
             }
-            let chunk_goes = self.piece.is_some() && self.may_go(context);
+            let chunk_goes = self.may_go(context);
             if self.messages.is_empty() && !chunk_goes {
                 queue.waker = Some(context.waker().clone());
                 return Poll::Pending;
@@ -144,42 +170,50 @@ impl<M, I> Writer<M, I> {
         .await
     }
 
-    /// Whether the next chunk may leave now; if not, the task is woken when it may.
+    /// Whether there is a chunk that may leave now, and no thread reads it; if there will be, the task is woken then.
     fn may_go(&mut self, context: &mut Context<'_>) -> bool {
+        let Some(leaving) = &mut self.leaving else { return false };
         if matches!(self.turn, Turn::Unknown) {
-            let len = self.next_chunk().len();
-            self.turn = self.throttles.up.reserve(len).map_or(Turn::Now, Turn::At);
+            self.turn = self.throttles.up.reserve(leaving.chunk_len()).map_or(Turn::Now, Turn::At);
         }
         if let Turn::At(alarm) = &mut self.turn
             && Pin::new(alarm).poll(context).is_ready()
         {
             self.turn = Turn::Now;
         }
-        matches!(self.turn, Turn::Now)
+        if let Chunk::Coming(task) = &mut leaving.next
+            && let Poll::Ready(read) = Pin::new(task).poll(context)
+        {
+            leaving.next = Chunk::Read(read);
+        }
+        matches!(self.turn, Turn::Now) && !matches!(leaving.next, Chunk::Coming(_))
     }
 
-    /// The bytes of the piece that leave next.
-    fn next_chunk(&self) -> &[u8] {
-        match &self.piece {
-            Some(piece) => &piece.bytes[self.sent..piece.len.min(self.sent + CHUNK_LEN_MAX)],
-            None => &[],
+    /// The next chunk, if its turn has come and it is there. A piece that cannot be read ends.
+    async fn next_chunk(&mut self) -> Option<Buffer> {
+        let leaving = self.leaving.as_mut().filter(|_| matches!(self.turn, Turn::Now))?;
+        match leaving.read(&self.chunks)? {
+            Ok(chunk) => Some(chunk),
+            Err(why) => {
+                let Leaving { piece, .. } = self.leaving.take()?;
+                self.end_piece(piece, Outcome::Failed(why)).await;
+                None
+            }
         }
     }
 
-    /// Writes the messages and, if its turn has come, the next chunk.
-    async fn round(&mut self) -> io::Result<()> {
+    /// Writes the messages and the chunk, if there is one.
+    async fn round(&mut self, chunk: Option<Buffer>) -> io::Result<()> {
         let mut head = self.messages.concat();
-        let mut chunk_len = 0;
-        if let Some(piece) = &self.piece
-            && matches!(self.turn, Turn::Now)
-        {
-            chunk_len = self.next_chunk().len();
-            head.extend(chunk_heads(piece, self.sent, chunk_len));
+        let mut body = &[][..];
+        if let (Some(chunk), Some(leaving)) = (&chunk, &mut self.leaving) {
+            let len = leaving.chunk_len();
+            head.extend(chunk_heads(&leaving.piece, leaving.sent, len));
+            body = &chunk[..len];
+            leaving.sent += len;
             self.turn = Turn::Unknown;
         }
-        let chunk =
-            self.piece.as_ref().map_or(&[][..], |piece| &piece.bytes[self.sent..self.sent + chunk_len]);
-        let mut content = Parts::new(&head, chunk);
+        let mut content = Parts::new(&head, body);
         while !content.is_empty() {
             self.half.seal(&mut content)?;
             self.shared.limits.write.begin();
@@ -188,7 +222,6 @@ impl<M, I> Writer<M, I> {
             }
         }
         self.shared.limits.write.end();
-        self.sent += chunk_len;
         Ok(())
     }
 
@@ -199,16 +232,51 @@ impl<M, I> Writer<M, I> {
             self.messages.clear();
             self.events.tell(Event::Sent(count)).await;
         }
-        let sent = self.sent;
-        if let Some(piece) = self.piece.take_if(|piece| sent == piece.len) {
-            self.end_piece(piece, true).await;
+        if let Some(Leaving { piece, .. }) = self.leaving.take_if(|leaving| leaving.chunk_len() == 0) {
+            self.end_piece(piece, Outcome::Sent).await;
         }
     }
 
-    async fn end_piece(&self, piece: Piece, sent: bool) {
-        let Piece { job, bytes, .. } = piece;
-        drop(bytes);
-        self.events.tell(Event::PieceEnded { job, sent }).await;
+    async fn end_piece(&self, piece: Piece, outcome: Outcome) {
+        let Piece { job, source, .. } = piece;
+        drop(source);
+        self.events.tell(Event::PieceEnded(job, outcome)).await;
+    }
+}
+
+impl Leaving {
+    fn new(piece: Piece) -> Leaving {
+        Leaving { piece, sent: 0, next: Chunk::Unread }
+    }
+
+    /// The length of the next chunk; 0 behind the last one.
+    fn chunk_len(&self) -> usize {
+        CHUNK_LEN_MAX.min(self.piece.extent.len as usize - self.sent)
+    }
+
+    /// The next chunk, unless a thread has to read it first.
+    fn read(&mut self, chunks: &Pool) -> Option<Result<Buffer, DiskError>> {
+        match std::mem::replace(&mut self.next, Chunk::Unread) {
+            Chunk::Read(read) => return Some(read),
+            Chunk::Coming(task) => {
+                self.next = Chunk::Coming(task);
+                return None;
+            }
+            Chunk::Unread => {}
+        }
+        let (mut chunk, len) = (chunks.take(), self.chunk_len());
+        let offset = self.piece.extent.offset() + self.sent as u64;
+        let source = &self.piece.source;
+        match source.read_ready(offset, &mut chunk[..len]) {
+            Ok(true) => Some(Ok(chunk)),
+            Ok(false) => {
+                let source = Arc::clone(source);
+                let read = move || source.read(offset, &mut chunk[..len]).map(|()| chunk);
+                self.next = Chunk::Coming(smol::unblock(read));
+                None
+            }
+            Err(why) => Some(Err(why)),
+        }
     }
 }
 
@@ -217,6 +285,7 @@ fn chunk_heads(piece: &Piece, offset: usize, len: usize) -> [u8; HEAD_LEN + Data
     let mut heads = [0; HEAD_LEN + DataHead::LEN];
     let offset = u32::try_from(offset).expect("inside a piece");
     heads[..HEAD_LEN].copy_from_slice(&Head { kind: Kind::Data, len: DataHead::LEN + len }.encode());
-    heads[HEAD_LEN..].copy_from_slice(&DataHead { file: piece.theirs, piece: piece.piece, offset }.encode());
+    heads[HEAD_LEN..]
+        .copy_from_slice(&DataHead { file: piece.theirs, piece: piece.extent.piece, offset }.encode());
     heads
 }

@@ -2,16 +2,16 @@
 
 use std::ffi::OsStr;
 use std::fs::{File, Metadata, OpenOptions};
-use std::io;
+use std::io::{self, IoSliceMut};
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use engine::name::Place;
 use engine::peer::io::Stamp;
 use engine::refusal::DiskError;
 use rustix::fs::OFlags;
-use rustix::io::Errno;
+use rustix::io::{Errno, ReadWriteFlags, preadv2};
 
 use crate::exit::{Exit, Failure};
 
@@ -95,10 +95,23 @@ pub(super) fn open_unchanged(path: &Path, was: Stamp) -> Result<File, DiskError>
     if is == was { Ok(file) } else { Err(DiskError::Changed) }
 }
 
-/// Checks that `file`, opened from `path`, is what it was, and is still there.
-pub(super) fn check_unchanged(file: &File, path: &Path, was: Stamp) -> Result<(), DiskError> {
-    let metadata = file.metadata().map_err(|error| disk_error(&error))?;
-    if stamp(&metadata) == was && stamp_at(path)? == was { Ok(()) } else { Err(DiskError::Changed) }
+/// Checks that a file that was opened from `path`, and still is open, is what it was and still there: as long as it is open, no other
+/// has its inode number.
+pub(super) fn check_unchanged(path: &Path, was: Stamp) -> Result<(), DiskError> {
+    if stamp_at(path)? == was { Ok(()) } else { Err(DiskError::Changed) }
+}
+
+/// Fills `bytes` with what stands at `offset` of `file`, if the system has it in memory; says whether it did.
+pub(super) fn read_ready(file: &File, offset: u64, bytes: &mut [u8]) -> bool {
+    let len = bytes.len();
+    let read = preadv2(file, &mut [IoSliceMut::new(bytes)], offset, ReadWriteFlags::NOWAIT);
+    // Whatever stands in the way, a read that waits meets it, too.
+    read.is_ok_and(|read| read == len)
+}
+
+/// Fills `bytes` with what stands at `offset` of `file`.
+pub(super) fn read(file: &File, offset: u64, bytes: &mut [u8]) -> Result<(), DiskError> {
+    file.read_exact_at(bytes, offset).map_err(|error| read_error(&error))
 }
 
 /// What an error of reading a file at a place inside it means: the end came too soon if the file became shorter.
@@ -138,20 +151,20 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
         std::fs::write(&path, b"first").unwrap();
-        let (file, was) = open_regular(&path).unwrap();
-        let check = |file| check_unchanged(file, &path, was);
-        assert_eq!(check(&file), Ok(()));
+        let (_held, was) = open_regular(&path).unwrap();
+        let check = || check_unchanged(&path, was);
+        assert_eq!(check(), Ok(()));
 
         let writer = OpenOptions::new().write(true).open(&path).unwrap();
         writer.set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
-        assert_eq!(check(&file), Err(DiskError::Changed), "another time");
+        assert_eq!(check(), Err(DiskError::Changed), "another time");
         assert!(open_unchanged(&path, was).is_err());
 
         let was = open_regular(&path).unwrap().1;
         std::fs::write(folder.path().join("new"), b"other").unwrap();
         std::fs::rename(folder.path().join("new"), &path).unwrap();
-        assert_eq!(check_unchanged(&file, &path, was), Err(DiskError::Changed), "another file");
+        assert_eq!(check_unchanged(&path, was), Err(DiskError::Changed), "another file");
         std::fs::remove_file(&path).unwrap();
-        assert_eq!(check_unchanged(&file, &path, was), Err(DiskError::Missing), "no file");
+        assert_eq!(check_unchanged(&path, was), Err(DiskError::Missing), "no file");
     }
 }

@@ -15,13 +15,13 @@ mod hash;
 mod journal;
 mod key;
 mod part;
+mod serve;
 mod survey;
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
-use std::os::unix::fs::FileExt as _;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{self, SyncSender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -32,7 +32,7 @@ use async_io::Timer;
 use engine::id::{FileId, JobId, Password, Salt};
 use engine::limits::JOBS_MAX;
 use engine::peer::io::{Entry, EntryState, Outcome, Recalled, Stamp, Work};
-use engine::piece::Extent;
+use engine::piece::PIECE_LEN;
 use engine::refusal::DiskError;
 use futures_lite::future;
 
@@ -40,9 +40,10 @@ use super::passwords::Passwords;
 use super::run::Event;
 use super::store::Store;
 use crate::identity;
-use crate::link::buffers::{Buffer, Pool, Slots};
-use crate::link::{Piece, PieceSender};
-use disk::{EndOnPanic, check_unchanged, open_unchanged, path, read_error};
+use crate::link::PieceSender;
+use crate::link::slots::Slots;
+use crate::pool::Pool;
+use disk::{EndOnPanic, open_unchanged, path};
 use hash::Arrived;
 use part::{Part, Plan};
 pub(super) use survey::Progress;
@@ -79,7 +80,8 @@ pub(super) struct Jobs {
 #[derive(Debug)]
 struct Shared {
     slots: Arc<Slots>,
-    pool: Pool,
+    /// For pieces that had to come from the disk, until they have left.
+    fetched: Pool,
     store: Store,
     passwords: Arc<Passwords>,
     files: Mutex<HashMap<FileId, Open>>,
@@ -143,7 +145,7 @@ impl Jobs {
         let (flushes, flushing) = async_channel::bounded(FLUSHES_MAX);
         let shared = Arc::new(Shared {
             slots,
-            pool: Pool::default(),
+            fetched: Pool::new(PIECE_LEN as usize),
             store,
             passwords,
             files: Mutex::default(),
@@ -345,40 +347,6 @@ impl Shared {
             derived.map_err(|error| DiskError::Other(format!("no key can be derived: {error}"))),
             Outcome::Key,
         )
-    }
-
-    /// Reads a piece and hands it to its link, which answers; or says why not.
-    fn send(
-        &self,
-        job: JobId,
-        extent: Extent,
-        theirs: FileId,
-        to: Option<(PieceSender, Arc<AtomicBool>)>,
-    ) -> Option<Outcome> {
-        let Some((link, stop)) = to else { return Some(Outcome::Stopped) };
-        if stop.load(Ordering::Relaxed) {
-            return Some(Outcome::Stopped);
-        }
-        let mut bytes = self.pool.take();
-        if let Err(error) = self.read(extent, &mut bytes) {
-            return Some(Outcome::Failed(error));
-        }
-        let piece = Piece { job, theirs, piece: extent.piece, bytes, len: extent.len as usize, stop };
-        link.send(piece).err().map(|_ended| Outcome::Stopped)
-    }
-
-    /// Reads a piece of a file that is still what it was when the last byte was read.
-    fn read(&self, extent: Extent, buffer: &mut Buffer) -> Result<(), DiskError> {
-        let bytes = &mut buffer[..extent.len as usize];
-        match self.get(extent.file) {
-            Some(Open::Share(path, stamp)) => {
-                let file = open_unchanged(&path, stamp)?;
-                file.read_exact_at(bytes, extent.offset()).map_err(|error| read_error(&error))?;
-                check_unchanged(&file, &path, stamp)
-            }
-            Some(Open::Part(part)) => part.read(extent, bytes),
-            None => Err(DiskError::Missing),
-        }
     }
 }
 

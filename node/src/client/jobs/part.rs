@@ -24,9 +24,10 @@ use engine::refusal::DiskError;
 use rustix::fs::FallocateFlags;
 use rustix::io::{Errno, retry_on_intr};
 
-use super::disk::{self, disk_error, read_error, stamp, synced};
+use super::disk::{self, disk_error, stamp, synced};
 use super::folder::Folder;
 use super::journal::{Journal, Noted};
+use crate::link::Source;
 use crate::pages::Pages;
 
 /// Bytes that are written before they are flushed beside the writing: 32 MiB take a disk 10 to 200 ms.
@@ -61,6 +62,17 @@ pub(super) struct Plan {
     pub(super) hashes: Blake3,
     /// Whether a partial file may be there, and is ours.
     pub(super) resume: bool,
+}
+
+/// Pieces that are there are read back, to be served.
+impl Source for Part {
+    fn read_ready(&self, offset: u64, bytes: &mut [u8]) -> Result<bool, DiskError> {
+        Ok(disk::read_ready(&self.file, offset, bytes))
+    }
+
+    fn read(&self, offset: u64, bytes: &mut [u8]) -> Result<(), DiskError> {
+        disk::read(&self.file, offset, bytes)
+    }
 }
 
 /// Pieces that are there, verified.
@@ -168,14 +180,6 @@ impl Part {
                 tracing::warn!(place = %self.names.place.display(), "the disk was full when a download was flushed");
             }
         }
-    }
-
-    /// Reads a piece back, to serve it.
-    ///
-    /// # Errors
-    /// What the disk says.
-    pub(super) fn read(&self, extent: Extent, bytes: &mut [u8]) -> Result<(), DiskError> {
-        self.file.read_exact_at(bytes, extent.offset()).map_err(|error| read_error(&error))
     }
 
     /// Syncs the file and its name, then the journal with a mark that says so.
@@ -483,7 +487,7 @@ mod tests {
         let (part, found) = open(&path, LEN, true).unwrap();
         assert_eq!(found, held);
         let mut bytes = vec![0; PIECE_LEN as usize];
-        part.read(Extent { file: FileId(1), piece: 2, len: PIECE_LEN }, &mut bytes).unwrap();
+        part.read(2 * u64::from(PIECE_LEN), &mut bytes).unwrap();
         assert!(bytes.iter().all(|byte| *byte == 3));
     }
 

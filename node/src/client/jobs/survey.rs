@@ -68,7 +68,7 @@ pub(super) fn survey(path: &Path, progress: &Progress) -> Result<Survey, DiskErr
     let digests = hash_all(&file, size, progress);
     *progress.file() = None;
     let digests = digests.map_err(|error| read_error(&error))?;
-    check_unchanged(&file, path, stamp)?;
+    check_unchanged(path, stamp)?;
     let values: Vec<_> = digests.iter().map(|digest| digest.cv).collect();
     let hashes = Hashes::new(digests.into_iter().map(|digest| digest.sha1).collect());
     let content = Content { size, checksum: piece::checksum(size, &values), hashes: hashes.root() };

@@ -1,4 +1,4 @@
-//! Memory for records on their way: taken for as long as bytes are in it, so that an idle connection has none.
+//! Memory for bytes on their way: taken for as long as some are in it, so that an idle connection has none.
 //!
 //! Invariant: a buffer is in one pair of hands at a time, and at most [`IDLE_MAX`] idle ones are kept.
 
@@ -10,9 +10,9 @@ use crate::pages::Pages;
 /// Idle buffers that a pool keeps: as many as connections are likely to be busy in the same moment.
 const IDLE_MAX: usize = 8;
 
-/// Buffers of one length. How many are out is bounded by the connections that take them, two each.
+/// Buffers of one length. How many are out is bounded by those who take them: connections and jobs, a few each.
 #[derive(Clone, Debug)]
-pub(super) struct Pool(Arc<Shelf>);
+pub(crate) struct Pool(Arc<Shelf>);
 
 #[derive(Debug)]
 struct Shelf {
@@ -21,12 +21,12 @@ struct Shelf {
 }
 
 impl Pool {
-    pub(super) fn new(len: usize) -> Pool {
+    pub(crate) fn new(len: usize) -> Pool {
         Pool(Arc::new(Shelf { len, idle: Mutex::default() }))
     }
 
     /// A buffer with anything in it.
-    pub(super) fn take(&self) -> Buffer {
+    pub(crate) fn take(&self) -> Buffer {
         let idle = self.0.idle().pop();
         Buffer { bytes: idle.unwrap_or_else(|| Pages::new(self.0.len)), shelf: Arc::clone(&self.0) }
     }
@@ -40,7 +40,7 @@ impl Shelf {
 
 /// A buffer, which goes back to its pool when dropped.
 #[derive(Debug)]
-pub(super) struct Buffer {
+pub(crate) struct Buffer {
     bytes: Pages,
     shelf: Arc<Shelf>,
 }
