@@ -344,3 +344,7 @@ impl Tracker {
 pub(super) fn say(outbox: &mut Outbox, text: &str) {
     outbox.push(Action::Say(text.into()));
 }
+
+#[cfg(test)]
+#[expect(clippy::cast_possible_truncation, reason = "small numbers")]
+mod tests;
