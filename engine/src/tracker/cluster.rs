@@ -138,6 +138,11 @@ impl Colleague {
         }
     }
 
+    /// Whether it said something lately.
+    fn is_heard(&self, now: Time) -> bool {
+        self.heard.is_some_and(|heard| now.since(heard) < SILENCE)
+    }
+
     /// What it said of itself, if it is the one that it must be.
     fn hello(&self) -> Option<&Hello> {
         self.said.as_ref().filter(|(_, device, _)| Some(*device) == self.key).map(|(_, _, hello)| hello)
@@ -210,12 +215,19 @@ impl Cluster {
         self.colleagues.iter().map(blank).collect()
     }
 
-    /// Those that are here, came over to this generation, and are no members. What one said before that names a replica that is no more.
-    pub(super) fn comers(&self, members: &Members, generation: u64) -> Vec<(ReplicaId, u16, DeviceId)> {
+    /// Those that are here, came over to this generation or from none, and are no members. What one said in an earlier generation, or
+    /// before it fell silent, may name a replica that is no more.
+    pub(super) fn comers(
+        &self,
+        members: &Members,
+        generation: u64,
+        now: Time,
+    ) -> Vec<(ReplicaId, u16, DeviceId)> {
         let here = |colleague: &Colleague| {
-            let comes = |hello: &&Hello| hello.blank && hello.generation == generation;
-            let hello = colleague.hello().filter(comes).filter(|hello| !members.contains(hello.replica))?;
-            Some((hello.replica, colleague.number, colleague.key?))
+            let hello = colleague.hello().filter(|_| colleague.is_heard(now))?;
+            let comes = hello.blank && [0, generation].contains(&hello.generation);
+            let is_new = !members.contains(hello.replica);
+            (comes && is_new).then_some((hello.replica, colleague.number, colleague.key?))
         };
         self.colleagues.iter().filter_map(here).collect()
     }
@@ -234,7 +246,7 @@ impl Cluster {
 
     /// Whether no other tracker was heard for a while.
     pub(super) fn is_lonely(&self, now: Time) -> bool {
-        self.colleagues.iter().all(|other| other.heard.is_none_or(|heard| now.since(heard) >= SILENCE))
+        !self.colleagues.iter().any(|other| other.is_heard(now))
     }
 
     /// From now on the members' keys count. Gives links on which something was missed: it is said again on the next.

@@ -2,7 +2,7 @@
 //!
 //! Trackers with blank stores form a cluster once *all* of their list are there and blank, so a tracker that lost its disk never forms a
 //! second one. A replica is named after the secret in its store: one whose store was lost comes back under another name, and is no
-//! member until a person, or the leader for one that merely stepped back, lets it take part.
+//! member until a person lets it take part, or the leader, if it has the key of one that was left behind.
 //!
 //! Of two trackers, the one that became a member last is the *backup*: when the other has been silent for [`TAKEOVER`], after both
 //! were in touch, it goes on alone under a higher *generation*. Whoever meets a higher generation than its own gives up its replica,
@@ -208,11 +208,11 @@ impl Tracker {
     }
 
     /// Lets trackers that were left behind take part again.
-    pub(super) fn readmit(&mut self) {
+    pub(super) fn readmit(&mut self, now: Time) {
         if !self.replica.is_settled_leader() {
             return;
         }
-        let comers = self.cluster.comers(&self.members, self.replica.generation);
+        let comers = self.cluster.comers(&self.members, self.replica.generation, now);
         let comer = comers.into_iter().find(|(_, _, device)| self.members.former.contains(device));
         if let Some((id, number, device)) = comer {
             let member = Member { number, device, since: 0 };

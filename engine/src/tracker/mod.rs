@@ -318,7 +318,7 @@ impl Tracker {
         self.look_after_links(now, outbox);
         self.found(outbox);
         self.take_over(now, outbox);
-        self.readmit();
+        self.readmit(now);
         self.look_after_changes(now, outbox);
         self.look_after_questions(now, outbox);
         self.tell_notes(outbox);

@@ -22,6 +22,8 @@ struct Pair {
     trackers: [Tracker; 2],
     clocks: [Time; 2],
     cut: bool,
+    /// Whether the first cannot be reached by the second.
+    refuses: bool,
     links: u64,
     coming: VecDeque<(usize, Input)>,
 }
@@ -41,8 +43,12 @@ fn tracker(index: usize) -> Tracker {
 impl Pair {
     /// Each has heard that the other is blank.
     fn new() -> Pair {
+        Pair::begin(false)
+    }
+
+    fn begin(refuses: bool) -> Pair {
         let (trackers, clocks) = ([0, 1].map(tracker), [Time(1), Time(1) + STEP]);
-        let mut pair = Pair { trackers, clocks, cut: false, links: 0, coming: VecDeque::new() };
+        let mut pair = Pair { trackers, clocks, cut: false, refuses, links: 0, coming: VecDeque::new() };
         pair.wake();
         pair
     }
@@ -62,7 +68,9 @@ impl Pair {
         self.trackers[index].check();
         for action in outbox {
             let (here, there) = match action {
-                Action::Reach { tracker, .. } if self.cut => (Some(Input::Unreached { tracker }), None),
+                Action::Reach { tracker, .. } if self.cut || (self.refuses && index == 1) => {
+                    (Some(Input::Unreached { tracker }), None)
+                }
                 Action::Reach { tracker, .. } => {
                     self.links += 1;
                     let (link, from) = (LinkId(self.links), IpAddr::V4(Ipv4Addr::LOCALHOST));
@@ -141,5 +149,17 @@ fn one_that_was_cut_off_before_it_got_the_registry_comes_back() {
     let begun = pair.statuses().map(|status| (status.blank, status.generation));
     assert_eq!(begun, [(true, 1), (false, 1)], "the second began, and the first has heard of it");
     pair.cut_for_long();
+    pair.assert_comes_back();
+}
+
+#[test]
+fn one_that_was_cut_off_before_it_heard_of_the_other_comes_back() {
+    let mut pair = Pair::begin(true);
+    pair.step();
+    pair.cut = true;
+    pair.refuses = false;
+    pair.pass(TAKEOVER * 2);
+    assert_eq!(pair.statuses().map(|status| status.generation), [0, 2]);
+    pair.cut = false;
     pair.assert_comes_back();
 }
