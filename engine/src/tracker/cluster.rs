@@ -548,7 +548,7 @@ impl Tracker {
         if hello.generation > generation && self.is_blank() && hello.you_are_member {
             self.replica.generation = hello.generation;
         } else if hello.generation > generation && !hello.blank && (!self.is_blank() || generation > 0) {
-            self.step_back(hello.generation, outbox);
+            self.step_back(hello.generation, hello.you_are_member, outbox);
         }
     }
 

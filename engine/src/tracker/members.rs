@@ -177,11 +177,12 @@ impl Tracker {
         self.tell_signers(outbox);
     }
 
-    /// Gives up this replica for one of a higher generation, which others have begun.
-    pub(super) fn step_back(&mut self, generation: u64, outbox: &mut Outbox) {
+    /// Gives up this replica for one of a higher generation, which others have begun. It keeps its name if it was let in under that
+    /// already: what it said in the beginning may have come late.
+    pub(super) fn step_back(&mut self, generation: u64, is_member: bool, outbox: &mut Outbox) {
         say(outbox, &format!("another tracker went on alone (generation {generation}): this one follows it"));
         let beginning = Beginning {
-            id: replica_id(&self.seed, generation),
+            id: if is_member { self.replica.id } else { replica_id(&self.seed, generation) },
             generation,
             term: 0,
             vote: ReplicaId(0),

@@ -25,6 +25,8 @@ struct Pair {
     /// Whether the first cannot be reached by the second.
     refuses: bool,
     links: u64,
+    /// What the first said to the second in the beginning.
+    first_word: Option<Input>,
     coming: VecDeque<(usize, Input)>,
 }
 
@@ -48,7 +50,15 @@ impl Pair {
 
     fn begin(refuses: bool) -> Pair {
         let (trackers, clocks) = ([0, 1].map(tracker), [Time(1), Time(1) + STEP]);
-        let mut pair = Pair { trackers, clocks, cut: false, refuses, links: 0, coming: VecDeque::new() };
+        let mut pair = Pair {
+            trackers,
+            clocks,
+            cut: false,
+            refuses,
+            links: 0,
+            first_word: None,
+            coming: VecDeque::new(),
+        };
         pair.wake();
         pair
     }
@@ -78,7 +88,11 @@ impl Pair {
                     (Some(reached), Some(Input::LinkUp { link, device: device(index), from }))
                 }
                 Action::Speak { link, message } => {
-                    (Some(Input::Sent { link, messages: 1 }), Some(Input::Message { link, message }))
+                    let said = Input::Message { link, message };
+                    if index == 0 {
+                        self.first_word.get_or_insert_with(|| said.clone());
+                    }
+                    (Some(Input::Sent { link, messages: 1 }), Some(said))
                 }
                 Action::Send { link, message } => {
                     assert_eq!(message, TrackerMessage::Pong, "there are no clients");
@@ -160,6 +174,18 @@ fn one_that_was_cut_off_before_it_heard_of_the_other_comes_back() {
     pair.refuses = false;
     pair.pass(TAKEOVER * 2);
     assert_eq!(pair.statuses().map(|status| status.generation), [0, 2]);
+    pair.cut = false;
+    pair.assert_comes_back();
+}
+
+#[test]
+fn one_whose_first_word_comes_late_comes_back() {
+    let mut pair = Pair::new();
+    pair.cut = true;
+    pair.pass(TAKEOVER * 2);
+    let late = pair.first_word.take().unwrap();
+    pair.coming.push_back((1, late));
+    pair.pass(TICK * 10);
     pair.cut = false;
     pair.assert_comes_back();
 }
