@@ -1,13 +1,14 @@
 //! A set of pieces, one bit each.
 
-use alloc::boxed::Box;
-use alloc::vec;
 use alloc::vec::Vec;
+
+use smallvec::{SmallVec, smallvec};
 
 /// Which pieces of a file somebody holds. Counts as it goes, so that `count` costs nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bitfield {
-    words: Box<[u64]>,
+    /// Up to 256 pieces are in the set itself.
+    words: SmallVec<[u64; 4]>,
     len: u32,
     count: u32,
 }
@@ -16,13 +17,13 @@ impl Bitfield {
     /// The empty set of `len` pieces.
     #[must_use]
     pub fn new(len: u32) -> Bitfield {
-        Bitfield { words: vec![0; len.div_ceil(64) as usize].into(), len, count: 0 }
+        Bitfield { words: smallvec![0; len.div_ceil(64) as usize], len, count: 0 }
     }
 
     /// The set of all `len` pieces.
     #[must_use]
     pub fn full(len: u32) -> Bitfield {
-        let mut all = Bitfield { words: vec![u64::MAX; len.div_ceil(64) as usize].into(), len, count: len };
+        let mut all = Bitfield { words: smallvec![u64::MAX; len.div_ceil(64) as usize], len, count: len };
         if let (Some(last), rest @ 1..) = (all.words.last_mut(), len % 64) {
             *last = (1 << rest) - 1;
         }
@@ -79,7 +80,7 @@ impl Bitfield {
     /// The first piece from `from` on that is neither in this set nor in `other`, of the same file.
     #[must_use]
     pub fn first_absent_in_both(&self, other: &Bitfield, from: u32) -> Option<u32> {
-        self.first_clear(self.words.iter().zip(&other.words).map(|(mine, theirs)| mine | theirs), from)
+        self.first_clear(self.words.iter().zip(other.words.iter()).map(|(mine, theirs)| mine | theirs), from)
     }
 
     fn first_clear(&self, words: impl Iterator<Item = u64>, from: u32) -> Option<u32> {

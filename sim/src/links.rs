@@ -13,6 +13,7 @@ use engine::wire::tracker::{ClientMessage, Request, TrackerMessage};
 
 use crate::checks::Sabotage;
 use crate::content::Bytes;
+use crate::lookahead::AHEAD;
 use crate::network::{Connection, End, NodeId, Packet, Transfer, duration};
 use crate::node::{Heard, Kind, Node, node_at};
 use crate::scenario::{Behaviour, FaultKind};
@@ -264,8 +265,11 @@ impl World {
 
     pub(crate) fn deliver_all(&mut self, to: &[(LinkId, usize)], message: &PeerMessage) {
         self.events += to.len() as u64 - 1;
-        for (link, side) in to {
-            self.deliver(*link, *side, Packet::Peer(message.clone()));
+        for some in to.chunks(AHEAD) {
+            self.look_at_all(some);
+            for (link, side) in some {
+                self.deliver(*link, *side, Packet::Peer(message.clone()));
+            }
         }
     }
 

@@ -14,7 +14,7 @@ use crate::node::{Kind, Node};
 use crate::world::{Event, World};
 
 /// Events that are looked at together: some kilobytes each, so that all stay in the cache.
-const AHEAD: usize = 16;
+pub(crate) const AHEAD: usize = 16;
 
 impl World {
     /// Looks at some of the coming events, unless that was done.
@@ -29,6 +29,20 @@ impl World {
             *place = self.concerns(event);
             coming += 1;
         }
+        self.look_at(concerned);
+        self.looked_at = coming;
+    }
+
+    /// Looks at those to whom one thing is said, at the other ends of these connections.
+    pub(crate) fn look_at_all(&self, to: &[(LinkId, usize)]) {
+        let mut concerned = [None; AHEAD];
+        for ((link, side), place) in to.iter().zip(&mut concerned) {
+            *place = self.links.get(*link).map(|connection| (connection.ends[*side].node, Some(*link)));
+        }
+        self.look_at(concerned);
+    }
+
+    fn look_at(&self, concerned: [Option<(NodeId, Option<LinkId>)>; AHEAD]) {
         let mut peers = [None; AHEAD];
         let mut sum = 0;
         for ((node, link), place) in concerned.into_iter().flatten().zip(&mut peers) {
@@ -40,7 +54,6 @@ impl World {
             sum = sum.wrapping_add(peer.glance(link));
         }
         black_box(sum);
-        self.looked_at = coming;
     }
 
     /// The node that an event concerns, and the connection.

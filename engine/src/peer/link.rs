@@ -4,6 +4,8 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
+use smallvec::SmallVec;
+
 use super::file::Key;
 use super::rate::Smooth;
 use crate::id::{DeviceId, FileId, LinkId};
@@ -23,7 +25,7 @@ pub(super) struct Link {
     pub(super) credit: u32,
     pub(super) heard: Time,
     /// The remote's numbers for files, in order, and ours; none for a file that this side closed or declined.
-    files: Vec<(FileId, Option<FileId>)>,
+    files: SmallVec<[(FileId, Option<FileId>); 1]>,
     /// Files to be opened when both sides have shown that they are members.
     pub(super) waiting: Vec<(GroupName, FileId)>,
     /// Groups of which our ticket was shown; whether the remote has seen that it is good.
@@ -56,7 +58,7 @@ impl Link {
             dialled,
             credit: LINK_CREDIT,
             heard: now,
-            files: Vec::new(),
+            files: SmallVec::new(),
             waiting: Vec::new(),
             shown: Vec::new(),
             verifying: 0,
@@ -77,7 +79,7 @@ impl Link {
     }
 
     /// Files that the remote opened, those that this side closed or declined among them.
-    pub(super) const fn files_open(&self) -> usize {
+    pub(super) fn files_open(&self) -> usize {
         self.files.len()
     }
 
