@@ -83,7 +83,7 @@ pub const FILES_PER_LINK: usize = 20_000;
 /// Buffers of one piece for arriving data: 24 x 512 KiB = 12 MiB.
 pub const SLOTS: u16 = 24;
 
-/// Upload slots granted at once, over all links: each has a buffer of one piece, 8 x 512 KiB = 4 MiB.
+/// Upload slots granted at once, over all links. A piece that has to come from the disk is held until it has left: 8 x 512 KiB = 4 MiB.
 pub const GRANTS_MAX: usize = 8;
 
 /// Requests for a slot that wait at an uploader. Two keep an uplink busy; more only strand peers (Mundinger's bound is met within 3 %).

@@ -60,6 +60,23 @@ fn a_replaced_file_is_no_longer_offered_and_downloads_finish_elsewhere() {
     });
 }
 
+/// It changes between two chunks of a piece.
+#[test]
+fn a_file_that_changes_while_a_piece_leaves_is_no_longer_offered() {
+    let world = World::new();
+    let (mut ann, mut bob) = (world.user("ann"), world.user("bob"));
+    group("physics", &mut ann, &mut [&mut bob]);
+    let path = world.file("file.bin", LEN, 1);
+    ann.ok(&format!("upload_file {} physics", path.display()));
+    ann.ok("limit upload 256KiB/s");
+    bob.ok("download_file physics file.bin");
+    bob.wait_held(1);
+    fs::write(&path, vec![7; 4 << 20]).unwrap();
+    ann.told("[physics] file.bin is no longer shared from this client: the file was changed");
+    no_longer_offered(&mut ann);
+    assert_eq!(bob.download()["state"], "running");
+}
+
 #[test]
 fn a_file_that_changed_while_its_owner_was_away_is_not_shared_again() {
     let world = World::new();

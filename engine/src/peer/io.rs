@@ -305,7 +305,7 @@ pub enum Work {
         /// The file.
         file: FileId,
     },
-    /// Send a piece on a link, as data of the file that the remote calls `theirs`, and read it for that.
+    /// Read a piece and send it on a link, as data of the file that the remote calls `theirs`.
     Send {
         /// The connection.
         link: LinkId,

@@ -6,7 +6,7 @@
 //! Invariants:
 //! - Nothing queues without bound: at most [`limits::LINK_CREDIT`] messages and [`limits::GRANTS_MAX`] pieces wait to leave.
 //! - Each message that left is reported once, each piece handed over ends once, and [`Event::Down`] comes once, last.
-//! - A message waits for at most one chunk of a piece, and for no disk; piece bytes are copied once between socket and buffer.
+//! - A message waits for at most one chunk of a piece, and not until a disk has read one; piece bytes are copied once between socket and buffer.
 //! - A remote that breaks the protocol, sends half a frame for ever or does not read loses its link.
 
 mod arrivals;
@@ -71,13 +71,13 @@ pub struct Piece {
     pub theirs: FileId,
     /// Where its bytes stand in the file.
     pub extent: Extent,
-    /// The file.
+    /// Where its bytes are read from.
     pub source: Arc<dyn Source>,
     /// Set by whoever no longer wants it to be sent.
     pub stop: Arc<AtomicBool>,
 }
 
-/// A file that pieces are read from, chunk by chunk as they leave, so that what is sealed was read a moment ago.
+/// What holds the bytes of a file. They are read from it chunk by chunk as they leave, so that what is sealed was read a moment ago.
 pub trait Source: fmt::Debug + Send + Sync {
     /// Fills `bytes` with what stands at `offset` if nothing has to be waited for; says whether it did.
     ///

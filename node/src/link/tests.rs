@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use async_channel::Receiver;
+use async_channel::{Receiver, Sender};
 use engine::id::{FileId, JobId, LinkId, Slot};
 use engine::limits::CHUNK_LEN_MAX;
 use engine::piece::Extent;
@@ -137,6 +137,15 @@ async fn end_and_hand() -> (End, WriteHalf) {
     (End::new(one), hand.split().1)
 }
 
+/// What must happen soon.
+async fn in_time<R>(happens: impl Future<Output = R>) -> R {
+    futures_lite::future::or(happens, async {
+        smol::Timer::after(std::time::Duration::from_secs(10)).await;
+        panic!("it does not happen");
+    })
+    .await
+}
+
 async fn put(hand: &mut WriteHalf, bytes: &[u8]) {
     channel::tests::write(hand, bytes).await;
 }
@@ -237,7 +246,7 @@ fn messages_do_not_wait_for_a_disk() {
         one.link.piece_sender().send(piece_of(1, false, slow)).unwrap();
         for _ in 0..3 {
             one.link.send(&PeerMessage::Ping);
-            other.hears(PeerMessage::Ping).await;
+            in_time(other.hears(PeerMessage::Ping)).await;
             assert!(matches!(one.next().await, Event::Sent(1)));
         }
         for _ in 1..usize::div_ceil(EXTENT.len as usize, CHUNK_LEN_MAX) {
@@ -246,6 +255,53 @@ fn messages_do_not_wait_for_a_disk() {
         arrives(&other).await;
         assert!(matches!(one.next().await, Event::PieceEnded(JobId(1), Outcome::Sent)));
         assert!(let_read.is_empty(), "each chunk was read once");
+    });
+}
+
+/// A link that waits for a disk: one chunk of the piece has left. With it, what lets the disk answer.
+async fn waiting_for_a_disk() -> (End, End, Arc<AtomicBool>, Sender<()>) {
+    let (one, other) = two_ends().await;
+    other.link.expect(EXTENT, Slot(0));
+    let (let_read, may_read) = async_channel::bounded(10);
+    let slow = Memory { ready: CHUNK_LEN_MAX as u64, may_read, ..Memory::default() };
+    let piece = piece_of(1, false, slow);
+    let stop = Arc::clone(&piece.stop);
+    one.link.piece_sender().send(piece).unwrap();
+    one.link.send(&PeerMessage::Ping);
+    other.hears(PeerMessage::Ping).await;
+    assert!(matches!(one.next().await, Event::Sent(1)));
+    (one, other, stop, let_read)
+}
+
+#[test]
+fn a_piece_that_is_stopped_while_a_disk_reads_it_ends_once() {
+    smol::block_on(async {
+        let (one, other, stop, let_read) = waiting_for_a_disk().await;
+        stop.store(true, Ordering::Relaxed);
+        let_read.send(()).await.unwrap();
+        assert!(matches!(in_time(one.next()).await, Event::PieceEnded(JobId(1), Outcome::Stopped)));
+        one.link.send(&PeerMessage::Pong);
+        other.hears(PeerMessage::Pong).await;
+        drop(other);
+        let rest = in_time(one.rest()).await;
+        assert!(matches!(rest[..], [Event::Sent(1), Event::Down]), "{rest:?}");
+    });
+}
+
+#[test]
+fn a_link_that_ends_while_a_disk_reads_does_not_wait_for_it() {
+    smol::block_on(async {
+        for closes in [true, false] {
+            let (one, other, _, _let_read) = waiting_for_a_disk().await;
+            if closes {
+                one.link.close(None);
+            } else {
+                drop(other);
+            }
+            let rest = in_time(one.rest()).await;
+            let ended = matches!(rest[..], [Event::PieceEnded(JobId(1), Outcome::Stopped), Event::Down]);
+            assert!(ended, "{rest:?}");
+        }
     });
 }
 
@@ -324,11 +380,7 @@ fn half_a_frame_for_ever_ends_the_link() {
                 futures_lite::future::yield_now().await;
             }
         };
-        futures_lite::future::or(began, async {
-            smol::Timer::after(std::time::Duration::from_secs(10)).await;
-            panic!("nobody looks at how long the frame takes");
-        })
-        .await;
+        in_time(began).await;
         assert!(!end.watchdog.falls_asleep(), "a frame is");
         for _ in 0..limits::FRAME.secs_rounded_up() {
             end.watchdog.tick();

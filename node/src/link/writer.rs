@@ -48,12 +48,12 @@ struct Leaving {
     piece: Piece,
     /// Bytes that left.
     sent: usize,
-    next: Chunk,
+    next: Upcoming,
 }
 
 /// The chunk that leaves next.
 #[derive(Debug)]
-enum Chunk {
+enum Upcoming {
     /// It is still to be read.
     Unread,
     /// A thread reads it.
@@ -181,12 +181,12 @@ impl<M, I> Writer<M, I> {
         {
             self.turn = Turn::Now;
         }
-        if let Chunk::Coming(task) = &mut leaving.next
+        if let Upcoming::Coming(task) = &mut leaving.next
             && let Poll::Ready(read) = Pin::new(task).poll(context)
         {
-            leaving.next = Chunk::Read(read);
+            leaving.next = Upcoming::Read(read);
         }
-        matches!(self.turn, Turn::Now) && !matches!(leaving.next, Chunk::Coming(_))
+        matches!(self.turn, Turn::Now) && !matches!(leaving.next, Upcoming::Coming(_))
     }
 
     /// The next chunk, if its turn has come and it is there. A piece that cannot be read ends.
@@ -246,7 +246,7 @@ impl<M, I> Writer<M, I> {
 
 impl Leaving {
     fn new(piece: Piece) -> Leaving {
-        Leaving { piece, sent: 0, next: Chunk::Unread }
+        Leaving { piece, sent: 0, next: Upcoming::Unread }
     }
 
     /// The length of the next chunk; 0 behind the last one.
@@ -256,13 +256,13 @@ impl Leaving {
 
     /// The next chunk, unless a thread has to read it first.
     fn read(&mut self, chunks: &Pool) -> Option<Result<Buffer, DiskError>> {
-        match std::mem::replace(&mut self.next, Chunk::Unread) {
-            Chunk::Read(read) => return Some(read),
-            Chunk::Coming(task) => {
-                self.next = Chunk::Coming(task);
+        match std::mem::replace(&mut self.next, Upcoming::Unread) {
+            Upcoming::Read(read) => return Some(read),
+            Upcoming::Coming(task) => {
+                self.next = Upcoming::Coming(task);
                 return None;
             }
-            Chunk::Unread => {}
+            Upcoming::Unread => {}
         }
         let (mut chunk, len) = (chunks.take(), self.chunk_len());
         let offset = self.piece.extent.offset() + self.sent as u64;
@@ -272,7 +272,7 @@ impl Leaving {
             Ok(false) => {
                 let source = Arc::clone(source);
                 let read = move || source.read(offset, &mut chunk[..len]).map(|()| chunk);
-                self.next = Chunk::Coming(smol::unblock(read));
+                self.next = Upcoming::Coming(smol::unblock(read));
                 None
             }
             Err(why) => Some(Err(why)),

@@ -1,4 +1,5 @@
-//! The jobs of a peer: everything that touches a disk or costs time, on a bounded pool of threads.
+//! The jobs of a peer: everything that waits for a disk or costs time, on a bounded pool of threads. Links read by themselves what they
+//! send, if it is in memory ([`serve`]).
 //!
 //! Invariants:
 //! - Each job is answered exactly once, also when it is stopped or fails.

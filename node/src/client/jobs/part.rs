@@ -13,7 +13,7 @@ use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use engine::id::{Blake3, ChainingValue, FileId};
 use engine::limits::NAME_LEN_MAX;
@@ -52,6 +52,8 @@ pub(super) struct Part {
     tainted: AtomicBool,
     /// Bytes written since the last flush began.
     unflushed: AtomicU64,
+    /// What the complete file is like, once it has its name: from then on it is others' to change.
+    finished: OnceLock<Stamp>,
 }
 
 /// What is to be downloaded where.
@@ -67,11 +69,16 @@ pub(super) struct Plan {
 /// Pieces that are there are read back, to be served.
 impl Source for Part {
     fn read_ready(&self, offset: u64, bytes: &mut [u8]) -> Result<bool, DiskError> {
-        Ok(disk::read_ready(&self.file, offset, bytes))
+        let ready = disk::read_ready(&self.file, offset, bytes);
+        if ready {
+            self.check_unchanged()?;
+        }
+        Ok(ready)
     }
 
     fn read(&self, offset: u64, bytes: &mut [u8]) -> Result<(), DiskError> {
-        disk::read(&self.file, offset, bytes)
+        disk::read(&self.file, offset, bytes)?;
+        self.check_unchanged()
     }
 }
 
@@ -148,6 +155,7 @@ impl Part {
             syncing: Mutex::new(()),
             tainted: AtomicBool::new(false),
             unflushed: AtomicU64::new(0),
+            finished: OnceLock::new(),
         }
     }
 
@@ -206,10 +214,11 @@ impl Part {
         self.folder.rename_new(&self.names.part, &self.names.last)?;
         synced(self.folder.sync(), &self.names.place)?;
         self.folder.remove(&self.names.journal);
-        self.file.metadata().map(|metadata| stamp(&metadata)).map_err(|error| disk_error(&error))
+        let stamp = stamp(&self.file.metadata().map_err(|error| disk_error(&error))?);
+        Ok(*self.finished.get_or_init(|| stamp))
     }
 
-    /// Lets another download write to this place, even while this file is still being flushed.
+    /// Lets another download write to this place, even while this file is still being flushed or sent.
     pub(super) fn release(&self) {
         if let Err(error) = self.file.unlock() {
             tracing::warn!(place = %self.names.place.display(), %error, "a partial file stays locked until it is flushed");
@@ -219,6 +228,11 @@ impl Part {
     /// Where the complete file is.
     pub(super) fn place(&self) -> &Path {
         &self.names.place
+    }
+
+    /// Checks that the file, if it is complete, is still what it was then.
+    fn check_unchanged(&self) -> Result<(), DiskError> {
+        self.finished.get().map_or(Ok(()), |stamp| disk::check_unchanged(self.place(), *stamp))
     }
 
     fn check_sound(&self) -> Result<(), DiskError> {
@@ -429,6 +443,22 @@ mod tests {
         assert_eq!(open(&path, LEN, true).err(), Some(DiskError::Exists));
         std::fs::remove_file(&path).unwrap();
         part.finish().unwrap();
+    }
+
+    #[test]
+    fn a_complete_file_that_others_change_is_served_no_more() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        let (part, _) = open(&path, LEN, false).unwrap();
+        write(&part, 1);
+        let (offset, mut bytes) = (u64::from(PIECE_LEN), [0; 100]);
+        assert_eq!(part.read(offset, &mut bytes), Ok(()));
+        part.finish().unwrap();
+        assert_eq!(part.read(offset, &mut bytes), Ok(()));
+        let other = File::options().write(true).open(&path).unwrap();
+        other.set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
+        assert_ne!(part.read_ready(offset, &mut bytes), Ok(true));
+        assert_eq!(part.read(offset, &mut bytes), Err(DiskError::Changed));
     }
 
     #[test]

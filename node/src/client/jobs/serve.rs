@@ -101,3 +101,52 @@ impl Shared {
         Ok(Arc::new(Fetched { extent, bytes }))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::jobs::disk::open_regular;
+    use crate::pool::Pool;
+
+    const LEN: usize = 10_000;
+
+    fn share(path: &Path) -> Share {
+        std::fs::write(path, [7; LEN]).unwrap();
+        let (file, stamp) = open_regular(path).unwrap();
+        Share { file, path: path.into(), stamp }
+    }
+
+    #[test]
+    fn what_is_read_of_a_share_counts_while_it_is_what_it_was() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        let shorten = |path: &Path| File::options().write(true).open(path).unwrap().set_len(10).unwrap();
+        let replace = |path: &Path| {
+            std::fs::write(path.with_extension("new"), [7; LEN]).unwrap();
+            std::fs::rename(path.with_extension("new"), path).unwrap();
+        };
+        let remove = |path: &Path| std::fs::remove_file(path).unwrap();
+        let changes: [(fn(&Path), _); 3] =
+            [(shorten, DiskError::Changed), (replace, DiskError::Changed), (remove, DiskError::Missing)];
+        for (change, why) in changes {
+            let (share, mut bytes) = (share(&path), [0; 100]);
+            assert_eq!(share.read(5_000, &mut bytes), Ok(()));
+            assert_eq!(bytes, [7; 100]);
+            change(&path);
+            assert_ne!(share.read_ready(5_000, &mut bytes), Ok(true));
+            assert_eq!(share.read(5_000, &mut bytes), Err(why));
+        }
+    }
+
+    #[test]
+    fn a_piece_that_came_from_the_disk_is_read_from_memory() {
+        let pool = Pool::new(LEN);
+        let mut bytes = pool.take();
+        bytes[5_000..].fill(7);
+        let fetched = Fetched { extent: Extent { file: FileId(1), piece: 2, len: 10_000 }, bytes };
+        let mut read = [0; 200];
+        let offset = fetched.extent.offset() + 4_900;
+        assert_eq!(fetched.read_ready(offset, &mut read), Ok(true));
+        assert_eq!((read[99], read[100]), (0, 7));
+    }
+}
