@@ -74,7 +74,7 @@ impl Incoming {
             let mut at = 0;
             while at < part.len() {
                 let len = if self.content.is_empty() {
-                    match self.open(&mut part[at..])? {
+                    match self.open(&mut part[at..], given == 0)? {
                         Opened::Nothing => return Ok(given),
                         Opened::There(len) => len,
                         Opened::Here => continue,
@@ -98,13 +98,17 @@ impl Incoming {
         len
     }
 
-    /// Opens records until there is content; straight into `into` if all of it fits there.
-    fn open(&mut self, into: &mut [u8]) -> io::Result<Opened> {
+    /// Opens records until there is content; straight into `into` if all of it fits there. What would fit only in part is left, unless it
+    /// is the `first`: the next to ask may have room for all of it, and then nothing is copied.
+    fn open(&mut self, into: &mut [u8], first: bool) -> io::Result<Opened> {
         self.take_up();
         while !self.closed {
             let Some(buffer) = &mut self.buffer else { return Ok(Opened::Nothing) };
             let len = Opener::record_len(&buffer[self.sealed.clone()]).map_err(broken)?;
             let Some(len) = len.filter(|len| *len <= self.sealed.len()) else { return Ok(Opened::Nothing) };
+            if !first && Opener::room_for(len) - 1 > into.len() {
+                return Ok(Opened::Nothing);
+            }
             let start = self.sealed.start;
             let record = &mut buffer[start..start + len];
             let fits = Opener::room_for(len) <= into.len();
