@@ -1,8 +1,8 @@
 //! Memory that the host has: a virtual machine's free pages are taken back after some seconds, and the first touch of such a page costs ten times as
 //! much as the write that is measured here.
 //!
-//! All free memory is held, touched, when the clock starts, and given out again block by block as the transfer uses it. It is held in huge pages:
-//! memory that was torn into small ones stays slow to use.
+//! All free memory is held, touched, until the clock starts, and given out again block by block as the transfer uses it: first a spare, which
+//! thus was just touched, too. It is held in huge pages: memory that was torn into small ones stays slow to use.
 
 use std::fs;
 
@@ -11,7 +11,10 @@ use memmap2::{Advice, MmapMut};
 use crate::Result;
 
 /// Memory that stays free, so that what the transfer needs next is there.
-const SPARE_MIB: u64 = 400;
+const SPARE_MIB: u64 = 512;
+
+/// Memory that is left alone, for everybody else.
+const REST_MIB: u64 = 256;
 
 /// What is taken or given out at a time.
 const BLOCK_MIB: u64 = 64;
@@ -21,15 +24,15 @@ const BLOCK_MIB: u64 = 64;
 pub(crate) struct Ballast(Vec<MmapMut>);
 
 impl Ballast {
-    /// Holds all memory that is free but the spare.
+    /// Holds all memory that is free but the spare, which was touched as well.
     pub(crate) fn fill(&mut self) -> Result<()> {
-        while free_mib()? > SPARE_MIB + BLOCK_MIB {
+        while free_mib()? > REST_MIB + BLOCK_MIB {
             let mut block = MmapMut::map_anon(usize::try_from(BLOCK_MIB)? * 1024 * 1024)?;
             block.advise(Advice::HugePage)?;
             block.fill(1);
             self.0.push(block);
         }
-        Ok(())
+        self.refill_spare()
     }
 
     /// Gives memory out until the spare is free again.
