@@ -4,6 +4,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use bincode::{Decode, Encode};
+use blake3::hazmat::HasherExt as _;
 
 use crate::id::{Blake3, ChainingValue, FileId, Sha1};
 use crate::limits::PIECES_MAX;
@@ -133,18 +134,51 @@ pub struct PieceDigest {
     pub cv: ChainingValue,
 }
 
-/// The BLAKE3 chaining value of a piece's `bytes` inside a file of `size`, or the digest itself if it is the only piece.
+/// A piece's BLAKE3 chaining value, from its bytes as they come.
 ///
 /// Source: the BLAKE3 paper, section 2.1 (tree structure); a full piece is exactly one subtree of 512 chunks.
+#[derive(Clone, Debug)]
+pub struct Chaining(blake3::Hasher);
+
+impl Chaining {
+    /// Begins with the first byte of a piece.
+    #[must_use]
+    pub fn new(piece: u32) -> Chaining {
+        let mut hasher = blake3::Hasher::new();
+        hasher.set_input_offset(u64::from(piece) * u64::from(PIECE_LEN));
+        Chaining(hasher)
+    }
+
+    /// Takes in the bytes that follow. Fastest are powers of two of them, from 16 KiB on.
+    ///
+    /// # Panics
+    /// If there are more than a piece has.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// How many bytes were taken in.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.0.count()
+    }
+
+    /// The chaining value of all bytes of the piece inside a file of `size`, or their digest itself if it is the only piece.
+    #[must_use]
+    pub fn value(&self, size: Size) -> ChainingValue {
+        match size.pieces() {
+            0 | 1 => ChainingValue(*self.0.finalize().as_bytes()),
+            _ => ChainingValue(self.0.finalize_non_root()),
+        }
+    }
+}
+
+/// The [`Chaining::value`] of a piece whose `bytes` are all there.
 #[must_use]
 pub fn chaining_value(size: Size, piece: u32, bytes: &[u8]) -> ChainingValue {
-    use blake3::hazmat::HasherExt as _;
-    let mut hasher = blake3::Hasher::new();
-    if size.pieces() <= 1 {
-        return ChainingValue(*hasher.update(bytes).finalize().as_bytes());
-    }
-    hasher.set_input_offset(u64::from(piece) * u64::from(PIECE_LEN));
-    ChainingValue(hasher.update(bytes).finalize_non_root())
+    let mut chaining = Chaining::new(piece);
+    chaining.update(bytes);
+    chaining.value(size)
 }
 
 /// BLAKE3 of a file from the chaining values of its pieces, in order; of the empty file if there are none.

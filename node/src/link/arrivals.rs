@@ -40,6 +40,7 @@ struct Arrival {
 #[derive(Debug)]
 pub(super) struct Chunk {
     key: (FileId, u32),
+    start: u32,
     next: u32,
     end: u32,
 }
@@ -83,7 +84,7 @@ impl Arrivals {
         let rest = arrival.extent.len - arrival.next;
         match u32::try_from(len) {
             Ok(len) if head.offset == arrival.next && len <= rest => {
-                Ok(Chunk { key, next: head.offset, end: head.offset + len })
+                Ok(Chunk { key, start: head.offset, next: head.offset, end: head.offset + len })
             }
             _ => Err(Violation::UnrequestedData),
         }
@@ -118,8 +119,11 @@ impl Arrivals {
     /// Ends a complete chunk; gives the piece if it is complete, too, and wanted.
     pub(super) fn end(&self, chunk: &Chunk) -> Option<(Extent, Slot)> {
         let mut pieces = self.pieces();
-        let arrival = pieces.get(&chunk.key)?;
-        if arrival.next != chunk.end || arrival.next != arrival.extent.len {
+        let arrival = pieces.get(&chunk.key).filter(|arrival| arrival.next == chunk.end)?;
+        if let Some(slot) = arrival.slot {
+            self.slots.filled(slot, arrival.extent.piece, chunk.start as usize..chunk.end as usize);
+        }
+        if arrival.next != arrival.extent.len {
             return None;
         }
         let arrival = pieces.remove(&chunk.key)?;
@@ -133,6 +137,8 @@ impl Arrivals {
 
 #[cfg(test)]
 mod tests {
+    use engine::piece::{PIECE_LEN, Size, chaining_value};
+
     use super::*;
 
     const EXTENT: Extent = Extent { file: FileId(7), piece: 3, len: 100 };
@@ -162,6 +168,11 @@ mod tests {
         assert_eq!(arrive(&arrivals, 0, 60, 1), None);
         assert_eq!(arrive(&arrivals, 60, 40, 2), Some((EXTENT, Slot(2))));
         slots.with(Slot(2), |bytes| assert_eq!((bytes[59], bytes[60], bytes[99], bytes[100]), (1, 2, 2, 0)));
+        let held = slots.hold([Slot(2)].into_iter());
+        let (bytes, chaining) = held.pieces().next().unwrap();
+        let size = Size::new(10 * u64::from(PIECE_LEN)).unwrap();
+        assert_eq!(chaining.value(size), chaining_value(size, EXTENT.piece, &bytes[..100]));
+        drop(held);
         assert_eq!(arrivals.begin(head(0), 1).unwrap_err(), Violation::UnrequestedData, "it came once");
     }
 

@@ -2,21 +2,32 @@
 //!
 //! Invariant: there are [`limits::SLOTS`] slots, each allocated when it is first used.
 
+use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use engine::id::Slot;
 use engine::limits;
-use engine::piece::PIECE_LEN;
+use engine::piece::{Chaining, PIECE_LEN};
 
 use crate::pages::Pages;
 
-fn new_slot() -> Pages {
-    Pages::new(PIECE_LEN as usize)
-}
-
 /// The buffers for arriving pieces, named by the engine, which decides who may use which.
 #[derive(Debug)]
-pub struct Slots(Vec<Mutex<Option<Pages>>>);
+pub struct Slots(Vec<Mutex<Option<Filling>>>);
+
+/// A slot that is in use, or was.
+#[derive(Debug)]
+struct Filling {
+    bytes: Pages,
+    /// Of what has arrived since the last piece began: made at once, while the processor has the bytes at hand.
+    chaining: Chaining,
+}
+
+impl Filling {
+    fn new() -> Filling {
+        Filling { bytes: Pages::new(PIECE_LEN as usize), chaining: Chaining::new(0) }
+    }
+}
 
 impl Default for Slots {
     fn default() -> Slots {
@@ -30,35 +41,49 @@ impl Slots {
     /// # Panics
     /// If there is no such slot.
     pub fn with<R>(&self, slot: Slot, use_it: impl FnOnce(&mut [u8]) -> R) -> R {
-        use_it(self.lock(slot).get_or_insert_with(new_slot))
+        use_it(&mut self.lock(slot).get_or_insert_with(Filling::new).bytes)
     }
 
-    /// The bytes of some slots, all different. Whoever else wants one of them waits.
+    /// Takes note that these bytes of `piece` stand in `slot`, after all that come before them.
+    ///
+    /// # Panics
+    /// If there is no such slot.
+    pub fn filled(&self, slot: Slot, piece: u32, range: Range<usize>) {
+        let mut slot = self.lock(slot);
+        let filling = slot.get_or_insert_with(Filling::new);
+        if range.start == 0 {
+            filling.chaining = Chaining::new(piece);
+        }
+        debug_assert_eq!(filling.chaining.count(), range.start as u64, "bytes arrive in order");
+        filling.chaining.update(&filling.bytes[range]);
+    }
+
+    /// Holds some slots, all different. Whoever else wants one of them waits.
     ///
     /// # Panics
     /// If there is no such slot.
     #[must_use]
     pub fn hold(&self, slots: impl Iterator<Item = Slot>) -> Held<'_> {
         let held = slots.map(|slot| {
-            let mut buffer = self.lock(slot);
-            buffer.get_or_insert_with(new_slot);
-            buffer
+            let mut slot = self.lock(slot);
+            slot.get_or_insert_with(Filling::new);
+            slot
         });
         Held(held.collect())
     }
 
-    fn lock(&self, slot: Slot) -> MutexGuard<'_, Option<Pages>> {
+    fn lock(&self, slot: Slot) -> MutexGuard<'_, Option<Filling>> {
         self.0[usize::from(slot.0)].lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Slots that nobody else can use for now.
 #[derive(Debug)]
-pub struct Held<'a>(Vec<MutexGuard<'a, Option<Pages>>>);
+pub struct Held<'a>(Vec<MutexGuard<'a, Option<Filling>>>);
 
 impl Held<'_> {
-    /// The bytes of each slot, in order, all [`PIECE_LEN`] of them.
-    pub fn bytes(&self) -> impl Iterator<Item = &[u8]> {
-        self.0.iter().map(|buffer| buffer.as_deref().unwrap_or_default())
+    /// The bytes of each slot, in order, all [`PIECE_LEN`] of them, and what was made of those that have arrived.
+    pub fn pieces(&self) -> impl Iterator<Item = (&[u8], &Chaining)> {
+        self.0.iter().flat_map(|slot| slot.as_ref()).map(|filling| (&*filling.bytes, &filling.chaining))
     }
 }

@@ -101,17 +101,32 @@ pub(super) fn check_unchanged(path: &Path, was: Stamp) -> Result<(), DiskError> 
     if stamp_at(path)? == was { Ok(()) } else { Err(DiskError::Changed) }
 }
 
-/// Fills `bytes` with what stands at `offset` of `file`, if the system has it in memory; says whether it did.
-pub(super) fn read_ready(file: &File, offset: u64, bytes: &mut [u8]) -> bool {
+/// Fills `bytes` with what stands at `offset` of `file`, if the system has it in memory; says whether it did. What was read counts only
+/// if the file still is what it `was` afterwards, wherever it now stands; of one that is still being written, nobody can say.
+pub(super) fn read_ready(
+    file: &File,
+    was: Option<Stamp>,
+    offset: u64,
+    bytes: &mut [u8],
+) -> Result<bool, DiskError> {
     let len = bytes.len();
-    let read = preadv2(file, &mut [IoSliceMut::new(bytes)], offset, ReadWriteFlags::NOWAIT);
-    // Whatever stands in the way, a read that waits meets it, too.
-    read.is_ok_and(|read| read == len)
+    match preadv2(file, &mut [IoSliceMut::new(bytes)], offset, ReadWriteFlags::NOWAIT) {
+        Ok(read) if read == len => check_content(file, was).map(|()| true),
+        // Whatever stands in the way, a read that waits meets it, too.
+        Ok(_) | Err(_) => Ok(false),
+    }
 }
 
-/// Fills `bytes` with what stands at `offset` of `file`.
-pub(super) fn read(file: &File, offset: u64, bytes: &mut [u8]) -> Result<(), DiskError> {
-    file.read_exact_at(bytes, offset).map_err(|error| read_error(&error))
+/// Fills `bytes` with what stands at `offset` of `file`, if it still is what it `was`, as [`read_ready`] has it.
+pub(super) fn read(file: &File, was: Option<Stamp>, offset: u64, bytes: &mut [u8]) -> Result<(), DiskError> {
+    file.read_exact_at(bytes, offset).map_err(|error| read_error(&error))?;
+    check_content(file, was)
+}
+
+fn check_content(file: &File, was: Option<Stamp>) -> Result<(), DiskError> {
+    let Some(was) = was else { return Ok(()) };
+    let is = file.metadata().map_err(|error| disk_error(&error))?;
+    if stamp(&is) == was { Ok(()) } else { Err(DiskError::Changed) }
 }
 
 /// What an error of reading a file at a place inside it means: the end came too soon if the file became shorter.

@@ -79,11 +79,15 @@ impl Shared {
 
     fn hash_batch(&self, batch: &[Arrived]) -> Vec<PieceDigest> {
         let held = self.slots.hold(batch.iter().map(|arrived| arrived.slot));
-        let pieces: Vec<_> = batch
+        let bytes: Vec<&[u8]> = batch
             .iter()
-            .zip(held.bytes())
-            .map(|(Arrived { extent, size, .. }, bytes)| (*size, extent.piece, &bytes[..extent.len as usize]))
+            .zip(held.pieces())
+            .map(|(arrived, (bytes, _))| &bytes[..arrived.extent.len as usize])
             .collect();
-        digests(&pieces)
+        let sha1s = sha1::digests(&bytes).into_iter();
+        sha1s
+            .zip(batch.iter().zip(held.pieces()))
+            .map(|(sha1, (arrived, (_, chaining)))| PieceDigest { sha1, cv: chaining.value(arrived.size) })
+            .collect()
     }
 }

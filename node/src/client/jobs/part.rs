@@ -69,16 +69,11 @@ pub(super) struct Plan {
 /// Pieces that are there are read back, to be served.
 impl Source for Part {
     fn read_ready(&self, offset: u64, bytes: &mut [u8]) -> Result<bool, DiskError> {
-        let ready = disk::read_ready(&self.file, offset, bytes);
-        if ready {
-            self.check_unchanged()?;
-        }
-        Ok(ready)
+        disk::read_ready(&self.file, self.finished.get().copied(), offset, bytes)
     }
 
     fn read(&self, offset: u64, bytes: &mut [u8]) -> Result<(), DiskError> {
-        disk::read(&self.file, offset, bytes)?;
-        self.check_unchanged()
+        disk::read(&self.file, self.finished.get().copied(), offset, bytes)
     }
 }
 
@@ -228,11 +223,6 @@ impl Part {
     /// Where the complete file is.
     pub(super) fn place(&self) -> &Path {
         &self.names.place
-    }
-
-    /// Checks that the file, if it is complete, is still what it was then.
-    fn check_unchanged(&self) -> Result<(), DiskError> {
-        self.finished.get().map_or(Ok(()), |stamp| disk::check_unchanged(self.place(), *stamp))
     }
 
     fn check_sound(&self) -> Result<(), DiskError> {

@@ -2,7 +2,6 @@
 //! from the disk first, the job reads as a whole.
 
 use std::fs::File;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -11,31 +10,25 @@ use engine::peer::io::{Outcome, Stamp};
 use engine::piece::Extent;
 use engine::refusal::DiskError;
 
-use super::disk::{self, check_unchanged, open_unchanged};
+use super::disk::{self, open_unchanged};
 use super::{Open, Shared};
 use crate::link::{Piece, PieceSender, Source};
 use crate::pool::Buffer;
 
-/// A complete file, open. What is read of it counts only if the file was still what it was afterwards.
+/// A complete file, open, and what it was when it was shared.
 #[derive(Debug)]
 struct Share {
     file: File,
-    path: Arc<Path>,
     stamp: Stamp,
 }
 
 impl Source for Share {
     fn read_ready(&self, offset: u64, bytes: &mut [u8]) -> Result<bool, DiskError> {
-        let ready = disk::read_ready(&self.file, offset, bytes);
-        if ready {
-            check_unchanged(&self.path, self.stamp)?;
-        }
-        Ok(ready)
+        disk::read_ready(&self.file, Some(self.stamp), offset, bytes)
     }
 
     fn read(&self, offset: u64, bytes: &mut [u8]) -> Result<(), DiskError> {
-        disk::read(&self.file, offset, bytes)?;
-        check_unchanged(&self.path, self.stamp)
+        disk::read(&self.file, Some(self.stamp), offset, bytes)
     }
 }
 
@@ -85,7 +78,7 @@ impl Shared {
         let source: Arc<dyn Source> = match self.get(extent.file) {
             Some(Open::Share(path, stamp)) => {
                 let file = open_unchanged(&path, stamp)?;
-                Arc::new(Share { file, path, stamp })
+                Arc::new(Share { file, stamp })
             }
             Some(Open::Part(part)) => part,
             None => return Err(DiskError::Missing),
@@ -104,6 +97,8 @@ impl Shared {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
     use crate::client::jobs::disk::open_regular;
     use crate::pool::Pool;
@@ -113,28 +108,43 @@ mod tests {
     fn share(path: &Path) -> Share {
         std::fs::write(path, [7; LEN]).unwrap();
         let (file, stamp) = open_regular(path).unwrap();
-        Share { file, path: path.into(), stamp }
+        Share { file, stamp }
     }
 
     #[test]
     fn what_is_read_of_a_share_counts_while_it_is_what_it_was() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
-        let shorten = |path: &Path| File::options().write(true).open(path).unwrap().set_len(10).unwrap();
-        let replace = |path: &Path| {
-            std::fs::write(path.with_extension("new"), [7; LEN]).unwrap();
-            std::fs::rename(path.with_extension("new"), path).unwrap();
-        };
-        let remove = |path: &Path| std::fs::remove_file(path).unwrap();
-        let changes: [(fn(&Path), _); 3] =
-            [(shorten, DiskError::Changed), (replace, DiskError::Changed), (remove, DiskError::Missing)];
-        for (change, why) in changes {
+        let writer = || File::options().write(true).open(&path).unwrap();
+        let shorten = || writer().set_len(10).unwrap();
+        let overwrite = || writer().set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
+        let changes: [&dyn Fn(); 2] = [&shorten, &overwrite];
+        for change in changes {
             let (share, mut bytes) = (share(&path), [0; 100]);
             assert_eq!(share.read(5_000, &mut bytes), Ok(()));
             assert_eq!(bytes, [7; 100]);
-            change(&path);
+            change();
             assert_ne!(share.read_ready(5_000, &mut bytes), Ok(true));
-            assert_eq!(share.read(5_000, &mut bytes), Err(why));
+            assert_eq!(share.read(5_000, &mut bytes), Err(DiskError::Changed));
+        }
+    }
+
+    #[test]
+    fn a_piece_that_was_begun_is_read_to_its_end_though_the_name_now_is_anothers() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        let replace = || {
+            std::fs::write(path.with_extension("new"), [8; LEN]).unwrap();
+            std::fs::rename(path.with_extension("new"), &path).unwrap();
+        };
+        let remove = || std::fs::remove_file(&path).unwrap();
+        let changes: [(&dyn Fn(), _); 2] = [(&replace, DiskError::Changed), (&remove, DiskError::Missing)];
+        for (change, why) in changes {
+            let (share, mut bytes) = (share(&path), [0; 100]);
+            change();
+            assert_eq!(share.read(5_000, &mut bytes), Ok(()));
+            assert_eq!(bytes, [7; 100]);
+            assert_eq!(open_unchanged(&path, share.stamp).err(), Some(why), "and the next is not begun");
         }
     }
 
