@@ -53,34 +53,31 @@ pub(super) fn digests(messages: &[&[u8]]) -> Option<Vec<Sha1>> {
 
 #[target_feature(enable = "avx512f,avx512bw")]
 fn hash(messages: &[&[u8]; LANES]) -> [Sha1; LANES] {
-    let rows = messages.map(|message| message.as_chunks::<BLOCK_LEN>().0);
     let mut state = [all(0); 5];
     for (words, initial) in state.iter_mut().zip(INITIAL) {
         *words = all(initial);
     }
-    for block in 0..rows[0].len() {
-        state = compress(state, words_of(rows.map(|row| &row[block])));
+    let len = messages[0].len();
+    let padding = padding(len);
+    let mut words = [all(0); 16];
+    for at in (0..=len).step_by(BLOCK_LEN) {
+        for (row, message) in words.iter_mut().zip(messages) {
+            *row = load(message[at..].first_chunk().unwrap_or(&padding));
+        }
+        state = compress(state, transposed(words));
     }
-    unload(compress(state, words_of([&padding(messages[0].len()); LANES])))
-}
-
-/// The words of a block of each message.
-#[target_feature(enable = "avx512f,avx512bw")]
-fn words_of(blocks: [&[u8; BLOCK_LEN]; LANES]) -> Words {
-    let mut rows = [all(0); 16];
-    for (row, block) in rows.iter_mut().zip(blocks) {
-        *row = load(block);
-    }
-    transposed(rows)
+    unload(state)
 }
 
 /// The same word in all lanes.
+#[inline]
 #[target_feature(enable = "avx512f")]
 fn all(word: u32) -> __m512i {
     _mm512_set1_epi32(word.cast_signed())
 }
 
 /// A block, its words in the processor's order of bytes.
+#[inline]
 #[target_feature(enable = "avx512f,avx512bw")]
 fn load(block: &[u8; BLOCK_LEN]) -> __m512i {
     let swap = _mm_set_epi8(12, 13, 14, 15, 8, 9, 10, 11, 4, 5, 6, 7, 0, 1, 2, 3);
@@ -105,6 +102,7 @@ fn unload(state: State) -> [Sha1; LANES] {
 }
 
 /// Sixteen rows of sixteen words as sixteen columns: pairs of words, then of pairs, then of quarters of registers, change places.
+#[inline]
 #[target_feature(enable = "avx512f")]
 fn transposed(mut rows: Words) -> Words {
     for pair in rows.as_chunks_mut::<2>().0 {
@@ -143,6 +141,7 @@ macro_rules! rounds {
 }
 
 /// Hashes a block of each message into the state.
+#[inline]
 #[target_feature(enable = "avx512f")]
 fn compress(before: State, mut words: Words) -> State {
     let mut state = before;
