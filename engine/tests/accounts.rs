@@ -280,6 +280,18 @@ fn a_file_that_nobody_online_has_is_listed_and_marked() {
 }
 
 #[test]
+fn after_a_login_what_is_shared_again_is_listed_so() {
+    let mut world = World::new(13);
+    let alice = world.person("alice");
+    world.make_group(alice, "g", &[]);
+    world.share(alice, "g", "f", pieces(1, 3));
+    world.ok(alice, Command::Logout { when: Leaving::Now });
+    assert_eq!(world.login(alice, "alice"), Reply::LoggedIn { shares: 1, partial: 0 });
+    let Reply::Files(rows) = world.ok(alice, Command::ListFiles { group: group("g") }) else { panic!() };
+    assert_eq!((rows.len(), rows[0].seeders, rows[0].available), (1, 1, true));
+}
+
+#[test]
 fn a_file_is_unlisted_by_who_shared_it_or_an_admin() {
     let (mut world, alice, bob, carol) = village();
     world.ok(carol, join("g"));

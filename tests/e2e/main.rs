@@ -1,6 +1,7 @@
 //! End-to-end tests: real trackers and clients as processes, on loopback, in folders of their own.
 //!
-//! Each module tries one of the rows A1 to A19 of the acceptance list, or what several trackers are for. Nothing sleeps in the hope that something happens meanwhile: a
+//! Each module tries what its name says, as a person would use it; the numbers only order them. They are tests of the package `node`
+//! (`cargo test -p node --test e2e`). Nothing sleeps in the hope that something happens meanwhile: a
 //! test waits for a condition, with a deadline. Every process that a test starts ends with the test.
 //!
 //! `LARGE=1` adds files of 1 GiB and 10 GiB, 15,000 connections and what trackers can do in a second, `SOAK=1` adds 10,000 pieces through one client; `UPDATE_TRANSCRIPTS=1` writes the expected
@@ -38,7 +39,9 @@ mod a23_kills;
 mod a24_costs;
 mod a25_full_tracker;
 mod a26_cut_lines;
+mod ipv6;
 mod limits;
 mod readme;
 mod recordings;
+mod signals;
 mod terminal;

@@ -140,14 +140,21 @@ fn the_history_holds_commands_and_no_passwords() {
 #[test]
 fn ctrl_d_leaves_cleanly() {
     let world = World::new();
-    let home = world.home("ann");
-    let mut terminal = Terminal::start(&home);
-    terminal.log_in("ann");
-    terminal.pty.send_control('d').unwrap();
-    terminal.ends();
     let mut bob = world.user("bob");
     bob.ok("create_group physics");
-    assert_eq!(bob.json("list_members physics").as_array().map(Vec::len), Some(1));
+    let path = world.file("file.bin", 1 << 20, 1);
+    let mut terminal = Terminal::start(&world.home("ann"));
+    terminal.log_in("ann");
+    terminal.enters("join_group physics");
+    terminal.sees("must accept");
+    bob.ok("accept_request physics ann");
+    terminal.sees("you are a member");
+    terminal.enters(&format!("upload_file {} physics", path.display()));
+    terminal.sees("file.bin shared");
+    bob.wait_seeders("physics", 1);
+    terminal.pty.send_control('d').unwrap();
+    terminal.ends();
+    bob.wait_seeders("physics", 0);
 }
 
 #[test]

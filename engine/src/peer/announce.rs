@@ -44,6 +44,13 @@ impl Peer {
         Some(Announce { group, name, hashes: file.content.hashes, state, want_peers })
     }
 
+    /// Announces what has become complete and was not announced yet.
+    pub(super) fn announce_complete(&mut self, turn: &mut Turn<'_>) {
+        let mut complete = core::mem::take(&mut self.to_announce);
+        complete.retain(|id| self.files.get(*id).is_some_and(|file| file.announced.is_none()));
+        self.announce(&complete, true, turn);
+    }
+
     /// On a new link to a tracker, nothing was announced yet.
     pub(super) fn announce_afresh(&mut self) {
         self.files.table.values_mut().for_each(|file| file.announced = None);

@@ -278,9 +278,7 @@ impl Peer {
         }
         if self.alarms.take(Alarm::Haves, now) {
             self.tell_news(turn);
-            let mut fresh = core::mem::take(&mut self.to_announce);
-            fresh.retain(|id| self.files.get(*id).is_some_and(|file| file.announced.is_none()));
-            self.announce(&fresh, true, turn);
+            self.announce_complete(turn);
         }
         turn.serves |= self.alarms.take(Alarm::GrantAhead, now);
         if self.alarms.take(Alarm::KeepAlive, now) {

@@ -230,9 +230,10 @@ impl Peer {
         self.settle_login(turn);
     }
 
-    /// Answers a login once every share was looked at, so that what the person asks next finds each as it is.
+    /// Answers a login once every share was looked at and announced, so that what the person asks next finds each as it is.
     pub(super) fn settle_login(&mut self, turn: &mut Turn<'_>) {
         let Some(done) = self.resuming.take_if(|resuming| resuming.unopened.is_empty()) else { return };
+        self.announce_complete(turn);
         self.reply(done.id, Ok(Reply::LoggedIn { shares: done.shares, partial: done.partial }), turn);
         self.tell_news_after_login(turn);
     }

@@ -1,8 +1,8 @@
 //! Memory that the host has: a virtual machine's free pages are taken back after some seconds, and the first touch of such a page costs ten times as
 //! much as the write that is measured here.
 //!
-//! All free memory is held, touched, until the clock starts, and given out again block by block as the transfer uses it: first a spare, which
-//! thus was just touched, too. It is held in huge pages: memory that was torn into small ones stays slow to use.
+//! All free memory is held, touched, until the clock starts, and given out again block by block as the transfer uses it: first a spare, so that
+//! what is taken first was just touched, too. It is held in huge pages: memory that was torn into small ones stays slow to use.
 
 use std::fs;
 
@@ -24,7 +24,7 @@ const BLOCK_MIB: u64 = 64;
 pub(crate) struct Ballast(Vec<MmapMut>);
 
 impl Ballast {
-    /// Holds all memory that is free but the spare, which was touched as well.
+    /// Holds all memory that is free but the spare. Of that the part that the system gives first was just touched.
     pub(crate) fn fill(&mut self) -> Result<()> {
         while free_mib()? > REST_MIB + BLOCK_MIB {
             let mut block = MmapMut::map_anon(usize::try_from(BLOCK_MIB)? * 1024 * 1024)?;

@@ -4,6 +4,7 @@
 //! - Content is given out in order, each byte once, and only what authenticated.
 //! - The end is told only after the remote said that nothing follows (close_notify); a connection that ends without it is an error.
 //! - While it waits for the socket, it holds no more memory than the part of a record that has arrived.
+//! - Who sends records without content is cut off: each costs as much as one with content, and nobody else's task would come to its turn.
 
 use std::io::{self, IoSliceMut, Read};
 use std::net::TcpStream;
@@ -24,6 +25,9 @@ const KEY_UPDATE_REQUEST: [u8; 5] = [24, 0, 0, 1, 1];
 
 /// The alert that says that nothing follows.
 pub(super) const CLOSE_NOTIFY: [u8; 2] = [1, 0];
+
+/// Records without content that may follow each other.
+const HOLLOW_MAX: u32 = 32;
 
 /// What came of opening records.
 enum Opened {
@@ -48,13 +52,25 @@ pub(super) struct Incoming {
     content: Range<usize>,
     /// Sealed bytes, while there is no buffer.
     rest: Vec<u8>,
+    /// Records since the last one with content.
+    hollow: u32,
     /// Whether the remote said that nothing follows.
     closed: bool,
 }
 
 impl Incoming {
     pub(super) fn new(opener: Opener, keys: Arc<Keys>, pool: Pool, rest: Vec<u8>) -> Incoming {
-        Incoming { opener, keys, pool, buffer: None, sealed: 0..0, content: 0..0, rest, closed: false }
+        Incoming {
+            opener,
+            keys,
+            pool,
+            buffer: None,
+            sealed: 0..0,
+            content: 0..0,
+            rest,
+            hollow: 0,
+            closed: false,
+        }
     }
 
     /// Fills `into` as far as what has arrived reaches; nothing only at the end.
@@ -115,6 +131,10 @@ impl Incoming {
             let opened = if fits { self.opener.open_into(record, into) } else { self.opener.open(record) };
             let (kind, content) = opened.map_err(broken)?;
             self.sealed.start += len;
+            self.hollow = if kind == Kind::Data && !content.is_empty() { 0 } else { self.hollow + 1 };
+            if self.hollow > HOLLOW_MAX {
+                return Err(broken(RecordError::Hollow));
+            }
             match kind {
                 Kind::Data if content.is_empty() => {}
                 Kind::Data if fits => return Ok(Opened::There(content.len())),

@@ -51,6 +51,8 @@ pub(super) enum RecordError {
     Tampered,
     /// It authenticates, and holds what no record may.
     Content,
+    /// It is one of too many in a row that hold nothing for the reader.
+    Hollow,
 }
 
 impl fmt::Display for RecordError {
@@ -59,6 +61,7 @@ impl fmt::Display for RecordError {
             RecordError::Head => "what came is no record of TLS 1.3",
             RecordError::Tampered => "a record was tampered with",
             RecordError::Content => "a record holds what no record may",
+            RecordError::Hollow => "too many records without content came in a row",
         })
     }
 }

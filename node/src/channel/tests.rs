@@ -192,6 +192,32 @@ fn a_key_changes_before_it_is_worn_and_nobody_notices() {
 }
 
 #[test]
+fn records_without_content_are_not_taken_for_ever() {
+    let (address, channels) = listen(Role::Peer);
+    let protocols = handshake::client_config(&Identity::from_seed([7; 32]), Role::Peer, None).alpn_protocols;
+    let flood = std::thread::spawn(move || {
+        let mut rustls = stranger(address, &protocols);
+        rustls.flush().unwrap();
+        for _ in 0..1_000 {
+            // Until it is cut off.
+            if rustls.conn.refresh_traffic_keys().is_err() || rustls.flush().is_err() {
+                return;
+            }
+        }
+        rustls.conn.send_close_notify();
+        let _cut_off = rustls.flush();
+    });
+    smol::block_on(async {
+        let (mut reads, writes) = channels.recv().await.unwrap().split();
+        let (content, error) = read_all(&mut reads).await;
+        assert_eq!(content, b"");
+        assert_eq!(error.map(|error| error.kind()), Some(io::ErrorKind::InvalidData));
+        drop((reads, writes));
+    });
+    flood.join().unwrap();
+}
+
+#[test]
 fn a_cut_is_no_end() {
     smol::block_on(async {
         for finish in [true, false] {

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use async_channel::{Receiver, Sender};
@@ -28,7 +28,7 @@ use crate::channel::{Channel, ChannelError, Endpoint};
 use crate::courtesy::Courtesy;
 use crate::identity::wall_clock;
 use crate::known_trackers::KnownTrackers;
-use crate::link::{self, Bulk, Link, Watchdog};
+use crate::link::{self, Bulk, Link, PieceSender, Watchdog};
 use crate::recorder::Recorder;
 
 /// Events that wait for the loop: messages of at most 64 KiB, and usually small ones.
@@ -100,7 +100,7 @@ pub(super) struct State {
     links_ever: u64,
     commands: HashMap<CommandId, Sender<Answer>>,
     /// How to stop the pieces that are being sent.
-    stops: HashMap<JobId, Arc<AtomicBool>>,
+    stops: HashMap<JobId, (PieceSender, Arc<AtomicBool>)>,
     origin: Instant,
     alarm: Alarm,
     outbox: Vec<Action>,
@@ -280,8 +280,8 @@ impl Shell {
             Action::Close { link, violation } => self.on_link(link, |link| link.close(violation)),
             Action::Start { job, work } => self.start(job, work),
             Action::Stop { job } => {
-                if let Some(stop) = self.state.stops.get(&job) {
-                    stop.store(true, Ordering::Relaxed);
+                if let Some((link, flag)) = self.state.stops.get(&job) {
+                    link.stop(flag);
                 }
             }
             Action::Answer { id, reply } => {
@@ -330,9 +330,9 @@ impl Shell {
     fn start(&mut self, job: JobId, work: Work) {
         let to = match &work {
             Work::Send { link, .. } => self.state.links.get(link).map(|link| {
-                let stop = Arc::new(AtomicBool::new(false));
-                self.state.stops.insert(job, Arc::clone(&stop));
-                (link.piece_sender(), stop)
+                let to = (link.piece_sender(), Arc::new(AtomicBool::new(false)));
+                self.state.stops.insert(job, to.clone());
+                to
             }),
             _ => None,
         };

@@ -1,7 +1,8 @@
 //! Which pieces may arrive on a link, and where their bytes go.
 //!
 //! The engine says what it expects and what it no longer wants; the reader asks before it takes the bytes of a chunk. Both hold
-//! the same lock, for no longer than one read that does not wait, so that no byte reaches a slot after the engine took the slot away.
+//! the same lock, for no longer than one read that does not wait, or than a chunk takes to be hashed, so that no byte reaches a slot after
+//! the engine took the slot away.
 //!
 //! Invariant: the chunks of a piece arrive in order, from its first byte to its last.
 

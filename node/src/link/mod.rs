@@ -22,7 +22,7 @@ mod tests;
 use std::collections::VecDeque;
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
@@ -242,6 +242,12 @@ impl PieceSender {
         assert!(queue.pieces.len() <= limits::GRANTS_MAX, "pieces are sent on grants");
         queue.wake();
         Ok(())
+    }
+
+    /// Stops the piece that has this flag, even while it waits for its turn or for a disk.
+    pub fn stop(&self, flag: &AtomicBool) {
+        flag.store(true, Ordering::Relaxed);
+        self.0.queue().wake();
     }
 }
 

@@ -1,6 +1,7 @@
 //! The reader of a link: takes the stream apart into messages and pieces.
 //!
-//! The bytes of a large chunk go from the socket straight into their slot; only what was read along with its head is copied.
+//! The bytes of a large chunk are opened straight into their slot; what was read along with its head is copied, and so is the last record,
+//! which needs room for a byte more than its content.
 
 use std::fmt;
 use std::io::{self, IoSliceMut};

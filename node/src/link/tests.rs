@@ -274,12 +274,12 @@ async fn waiting_for_a_disk() -> (End, End, Arc<AtomicBool>, Sender<()>) {
 }
 
 #[test]
-fn a_piece_that_is_stopped_while_a_disk_reads_it_ends_once() {
+fn a_piece_that_is_stopped_while_a_disk_reads_it_ends_at_once_and_once() {
     smol::block_on(async {
         let (one, other, stop, let_read) = waiting_for_a_disk().await;
-        stop.store(true, Ordering::Relaxed);
-        let_read.send(()).await.unwrap();
+        one.link.piece_sender().stop(&stop);
         assert!(matches!(in_time(one.next()).await, Event::PieceEnded(JobId(1), Outcome::Stopped)));
+        let_read.send(()).await.unwrap();
         one.link.send(&PeerMessage::Pong);
         other.hears(PeerMessage::Pong).await;
         drop(other);

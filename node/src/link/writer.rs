@@ -170,9 +170,12 @@ impl<M, I> Writer<M, I> {
         .await
     }
 
-    /// Whether there is a chunk that may leave now, and no thread reads it; if there will be, the task is woken then.
+    /// Whether there is a chunk that may leave now, and no thread reads it, or one that was stopped; if there will be, the task is woken then.
     fn may_go(&mut self, context: &mut Context<'_>) -> bool {
         let Some(leaving) = &mut self.leaving else { return false };
+        if leaving.piece.stop.load(Ordering::Relaxed) {
+            return true;
+        }
         if matches!(self.turn, Turn::Unknown) {
             self.turn = self.throttles.up.reserve(leaving.chunk_len()).map_or(Turn::Now, Turn::At);
         }

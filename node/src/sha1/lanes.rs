@@ -3,7 +3,7 @@
 //! A register holds the same word of all sixteen, so each instruction of the algorithm is one instruction here. The messages come
 //! row by row, and are transposed block by block.
 //!
-//! This is the one module with `unsafe` code: loads and stores of registers, and the call of instructions that not every processor
+//! What is `unsafe` here: loads and stores of registers, and the call of instructions that not every processor
 //! has. Invariant: they are called only after the processor said that it has them.
 
 #![expect(unsafe_code, reason = "instructions that not every processor has")]

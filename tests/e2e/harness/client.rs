@@ -1,5 +1,6 @@
 //! A client process with a script that is written as it goes.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -20,13 +21,16 @@ pub(crate) struct Home {
     pub(crate) data: PathBuf,
     pub(crate) work: PathBuf,
     pub(crate) trackers: PathBuf,
+    /// Where the client listens.
+    pub(crate) listen: SocketAddr,
 }
 
 impl Home {
     pub(crate) fn new(name: &str, folder: &Path, trackers: &Path) -> Home {
         let (data, work) = (folder.join("data"), folder.join("work"));
         std::fs::create_dir_all(&work).unwrap();
-        Home { name: name.into(), data, work, trackers: trackers.into() }
+        let listen = (Ipv4Addr::LOCALHOST, 0).into();
+        Home { name: name.into(), data, work, trackers: trackers.into(), listen }
     }
 
     /// The words after `node`.
@@ -34,7 +38,7 @@ impl Home {
         let path = |path: &Path| path.to_str().unwrap().to_owned();
         vec![
             "client".into(),
-            "127.0.0.1:0".into(),
+            self.listen.to_string(),
             path(&self.trackers),
             "--data-dir".into(),
             path(&self.data),

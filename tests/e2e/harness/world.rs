@@ -37,8 +37,13 @@ pub(crate) struct Tracker {
 impl World {
     /// A network with one tracker and nobody in it.
     pub(crate) fn new() -> World {
+        World::at(free_address())
+    }
+
+    /// The same, with the tracker at this address.
+    pub(crate) fn at(address: SocketAddr) -> World {
         let folder = tempfile::Builder::new().prefix("e2e-").tempdir().unwrap();
-        let tracker = Tracker::start(folder.path());
+        let tracker = Tracker::start(folder.path(), address);
         World { tracker, folder }
     }
 
@@ -106,9 +111,8 @@ pub(crate) fn join(group: &str, owner: &mut Client, member: &mut Client) {
 }
 
 impl Tracker {
-    fn start(folder: &Path) -> Tracker {
+    fn start(folder: &Path, address: SocketAddr) -> Tracker {
         let (list, data) = (folder.join("tracker_info.txt"), folder.join("tracker"));
-        let address = free_address();
         std::fs::write(&list, format!("{address}\n")).unwrap();
         let process = run(&list, &data, None);
         process.wait_line("it listens", 0, |line| line.contains("listens on"));

@@ -6,6 +6,7 @@ use std::io::{self, IoSliceMut};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
+use std::sync::OnceLock;
 
 use engine::name::Place;
 use engine::peer::io::Stamp;
@@ -102,10 +103,10 @@ pub(super) fn check_unchanged(path: &Path, was: Stamp) -> Result<(), DiskError> 
 }
 
 /// Fills `bytes` with what stands at `offset` of `file`, if the system has it in memory; says whether it did. What was read counts only
-/// if the file still is what it `was` afterwards, wherever it now stands; of one that is still being written, nobody can say.
+/// if the file then still is what it `was`, wherever it now stands. Of a file that is still being written, that is not known yet.
 pub(super) fn read_ready(
     file: &File,
-    was: Option<Stamp>,
+    was: &OnceLock<Stamp>,
     offset: u64,
     bytes: &mut [u8],
 ) -> Result<bool, DiskError> {
@@ -118,15 +119,20 @@ pub(super) fn read_ready(
 }
 
 /// Fills `bytes` with what stands at `offset` of `file`, if it still is what it `was`, as [`read_ready`] has it.
-pub(super) fn read(file: &File, was: Option<Stamp>, offset: u64, bytes: &mut [u8]) -> Result<(), DiskError> {
+pub(super) fn read(
+    file: &File,
+    was: &OnceLock<Stamp>,
+    offset: u64,
+    bytes: &mut [u8],
+) -> Result<(), DiskError> {
     file.read_exact_at(bytes, offset).map_err(|error| read_error(&error))?;
     check_content(file, was)
 }
 
-fn check_content(file: &File, was: Option<Stamp>) -> Result<(), DiskError> {
-    let Some(was) = was else { return Ok(()) };
+fn check_content(file: &File, was: &OnceLock<Stamp>) -> Result<(), DiskError> {
+    let Some(was) = was.get() else { return Ok(()) };
     let is = file.metadata().map_err(|error| disk_error(&error))?;
-    if stamp(&is) == was { Ok(()) } else { Err(DiskError::Changed) }
+    if stamp(&is) == *was { Ok(()) } else { Err(DiskError::Changed) }
 }
 
 /// What an error of reading a file at a place inside it means: the end came too soon if the file became shorter.

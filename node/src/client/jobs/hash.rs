@@ -87,7 +87,10 @@ impl Shared {
         let sha1s = sha1::digests(&bytes).into_iter();
         sha1s
             .zip(batch.iter().zip(held.pieces()))
-            .map(|(sha1, (arrived, (_, chaining)))| PieceDigest { sha1, cv: chaining.value(arrived.size) })
+            .map(|(sha1, (arrived, (_, chaining)))| {
+                assert_eq!(chaining.count(), u64::from(arrived.extent.len), "it came whole");
+                PieceDigest { sha1, cv: chaining.value(arrived.size) }
+            })
             .collect()
     }
 }

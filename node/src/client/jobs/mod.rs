@@ -5,7 +5,7 @@
 //! - Each job is answered exactly once, also when it is stopped or fails.
 //! - Jobs of one file that depend on each other run in the order in which they came (a *lane*); others side by side.
 //! - At most [`JOBS_MAX`] wait, which the engine sees to.
-//! - What arrives is hashed on threads of its own, which nothing else holds up.
+//! - What arrives is hashed on threads of its own (its BLAKE3, by its link), which nothing else holds up.
 //! - Reading a large file that a person wants to share holds up nothing: surveys have a thread of their own, which shares one
 //!   file's pieces out to all cores.
 //! - A sync that fails, other than for want of room, ends the process: what was acknowledged could be lost.
@@ -307,7 +307,8 @@ impl Shared {
             Work::Sync { file } => self.on_part(file, |part| part.sync()),
             Work::Finish { file } => self.finish(file),
             Work::CloseFile { file } => {
-                if let Some(Open::Part(part)) = locked(&self.files).remove(&file) {
+                let closed = locked(&self.files).remove(&file);
+                if let Some(Open::Part(part)) = closed {
                     part.release();
                 }
                 Outcome::Done

@@ -69,11 +69,11 @@ pub(super) struct Plan {
 /// Pieces that are there are read back, to be served.
 impl Source for Part {
     fn read_ready(&self, offset: u64, bytes: &mut [u8]) -> Result<bool, DiskError> {
-        disk::read_ready(&self.file, self.finished.get().copied(), offset, bytes)
+        disk::read_ready(&self.file, &self.finished, offset, bytes)
     }
 
     fn read(&self, offset: u64, bytes: &mut [u8]) -> Result<(), DiskError> {
-        disk::read(&self.file, self.finished.get().copied(), offset, bytes)
+        disk::read(&self.file, &self.finished, offset, bytes)
     }
 }
 
@@ -206,10 +206,11 @@ impl Part {
         self.check_sound()?;
         self.taint_by(synced(self.file.sync_all(), &self.names.place))?;
         drop(alone);
+        // Under its own name others may find it, and change it: that is not what was fetched.
+        let stamp = stamp(&self.file.metadata().map_err(|error| disk_error(&error))?);
         self.folder.rename_new(&self.names.part, &self.names.last)?;
         synced(self.folder.sync(), &self.names.place)?;
         self.folder.remove(&self.names.journal);
-        let stamp = stamp(&self.file.metadata().map_err(|error| disk_error(&error))?);
         Ok(*self.finished.get_or_init(|| stamp))
     }
 
@@ -226,7 +227,11 @@ impl Part {
     }
 
     fn check_sound(&self) -> Result<(), DiskError> {
-        if self.tainted.load(Ordering::Relaxed) { Err(DiskError::DiskFull) } else { Ok(()) }
+        if !self.tainted.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let what = "the disk was full when pieces that had come were to be brought to it";
+        Err(DiskError::Other(format!("{what}: make room and download the file again; what is there counts")))
     }
 
     fn taint_by(&self, result: Result<(), DiskError>) -> Result<(), DiskError> {
@@ -410,6 +415,31 @@ mod tests {
         assert_eq!(stamp.len, LEN);
         assert_eq!(std::fs::read(&path).unwrap()[2 * PIECE_LEN as usize], 3);
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn after_a_sync_that_found_the_disk_full_nothing_is_written_until_all_was_read_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        let (part, _) = open(&path, LEN, false).unwrap();
+        write(&part, 0);
+        part.taint_by(Err(DiskError::DiskFull)).unwrap_err();
+        let extent = Extent { file: FileId(1), piece: 1, len: PIECE_LEN };
+        let later = [
+            part.write(extent, &[2; PIECE_LEN as usize], ChainingValue([0; 32])),
+            part.sync(),
+            part.finish().map(|_| ()),
+        ];
+        for refused in later {
+            // Not `DiskFull`, after which the engine would try again, for ever.
+            let Err(DiskError::Other(why)) = refused else { panic!("{refused:?}") };
+            assert!(why.contains("make room"), "{why}");
+        }
+        drop(part);
+        let (part, held) = open(&path, LEN, true).unwrap();
+        assert_eq!(held.len(), 1, "what is there counts");
+        write(&part, 1);
+        part.sync().unwrap();
     }
 
     #[test]

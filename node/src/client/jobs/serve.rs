@@ -2,8 +2,8 @@
 //! from the disk first, the job reads as a whole.
 
 use std::fs::File;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use engine::id::{FileId, JobId};
 use engine::peer::io::{Outcome, Stamp};
@@ -19,16 +19,22 @@ use crate::pool::Buffer;
 #[derive(Debug)]
 struct Share {
     file: File,
-    stamp: Stamp,
+    was: OnceLock<Stamp>,
+}
+
+impl Share {
+    fn new(file: File, was: Stamp) -> Share {
+        Share { file, was: was.into() }
+    }
 }
 
 impl Source for Share {
     fn read_ready(&self, offset: u64, bytes: &mut [u8]) -> Result<bool, DiskError> {
-        disk::read_ready(&self.file, Some(self.stamp), offset, bytes)
+        disk::read_ready(&self.file, &self.was, offset, bytes)
     }
 
     fn read(&self, offset: u64, bytes: &mut [u8]) -> Result<(), DiskError> {
-        disk::read(&self.file, Some(self.stamp), offset, bytes)
+        disk::read(&self.file, &self.was, offset, bytes)
     }
 }
 
@@ -76,10 +82,7 @@ impl Shared {
     /// Where a piece is read from.
     fn source(&self, extent: Extent) -> Result<Arc<dyn Source>, DiskError> {
         let source: Arc<dyn Source> = match self.get(extent.file) {
-            Some(Open::Share(path, stamp)) => {
-                let file = open_unchanged(&path, stamp)?;
-                Arc::new(Share { file, stamp })
-            }
+            Some(Open::Share(path, stamp)) => Arc::new(Share::new(open_unchanged(&path, stamp)?, stamp)),
             Some(Open::Part(part)) => part,
             None => return Err(DiskError::Missing),
         };
@@ -105,10 +108,10 @@ mod tests {
 
     const LEN: usize = 10_000;
 
-    fn share(path: &Path) -> Share {
+    fn share(path: &Path) -> (Share, Stamp) {
         std::fs::write(path, [7; LEN]).unwrap();
         let (file, stamp) = open_regular(path).unwrap();
-        Share { file, stamp }
+        (Share::new(file, stamp), stamp)
     }
 
     #[test]
@@ -120,7 +123,7 @@ mod tests {
         let overwrite = || writer().set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
         let changes: [&dyn Fn(); 2] = [&shorten, &overwrite];
         for change in changes {
-            let (share, mut bytes) = (share(&path), [0; 100]);
+            let ((share, _), mut bytes) = (share(&path), [0; 100]);
             assert_eq!(share.read(5_000, &mut bytes), Ok(()));
             assert_eq!(bytes, [7; 100]);
             change();
@@ -140,11 +143,11 @@ mod tests {
         let remove = || std::fs::remove_file(&path).unwrap();
         let changes: [(&dyn Fn(), _); 2] = [(&replace, DiskError::Changed), (&remove, DiskError::Missing)];
         for (change, why) in changes {
-            let (share, mut bytes) = (share(&path), [0; 100]);
+            let ((share, was), mut bytes) = (share(&path), [0; 100]);
             change();
             assert_eq!(share.read(5_000, &mut bytes), Ok(()));
             assert_eq!(bytes, [7; 100]);
-            assert_eq!(open_unchanged(&path, share.stamp).err(), Some(why), "and the next is not begun");
+            assert_eq!(open_unchanged(&path, was).err(), Some(why), "and the next is not begun");
         }
     }
 
