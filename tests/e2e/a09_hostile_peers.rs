@@ -5,7 +5,7 @@
 
 use std::path::PathBuf;
 
-use engine::id::{FileId, Sha1};
+use engine::id::{Blake3, FileId, Sha1};
 use engine::wire::frame::{DataHead, HEAD_LEN, Head, Kind};
 use engine::wire::list::List;
 use engine::wire::peer::PeerMessage;
@@ -241,4 +241,24 @@ fn a_downloader_that_asks_for_pieces_without_a_slot_is_dropped() {
     link.wait_closed();
     trial.bob.ok("wait");
     trial.ann.ok("whoami");
+}
+
+/// As if its pieces were made to have the SHA-1 of other pieces.
+#[test]
+fn a_file_whose_pieces_are_right_and_which_is_not_what_was_listed_never_gets_its_name() {
+    let world = World::new();
+    let (mut ann, mut bob) = (world.user("ann"), world.user("bob"));
+    group("physics", &mut ann, &mut [&mut bob]);
+    let mut mallory = Member::log_in(&world, "mallory");
+    mallory.join("physics", &mut ann);
+    let file = Shared::new("physics", "file.bin", Content::new(2 << 20, 1));
+    let listed = engine::piece::Content { checksum: Blake3([7; 32]), ..file.content.listed() };
+    let pieces: Vec<u32> = (0..file.content.pieces()).collect();
+    mallory.share_as(&file, listed, file.content.pieces());
+    bob.ok("download_file physics file.bin");
+    let served = std::thread::spawn(move || serve(mallory.accept(), &file, &pieces, |_, _| Deed::Honest));
+    bob.refused("wait physics file.bin", "its pieces do not make up the file that was listed");
+    assert!(!bob.home.work.join("file.bin").exists());
+    assert_eq!(bob.quit(), 1, "something failed");
+    served.join().unwrap();
 }

@@ -105,8 +105,12 @@ impl Member {
 
     /// Lists a file, and says that it holds `held` pieces of it.
     pub(crate) fn share(&mut self, file: &Shared, held: u32) {
-        let Shared { group, name, content } = file;
-        let listed = content.listed();
+        self.share_as(file, file.content.listed(), held);
+    }
+
+    /// Lists this of a file, whatever is in it.
+    pub(crate) fn share_as(&mut self, file: &Shared, listed: engine::piece::Content, held: u32) {
+        let Shared { group, name, .. } = file;
         let add = Change::AddFile { group: group.clone(), name: name.clone(), content: listed };
         self.request(Request::Change(add)).unwrap();
         let announce = Announce {
