@@ -22,26 +22,15 @@ pub struct Slots(Vec<Mutex<Option<Filling>>>);
 /// A slot that is in use, or was.
 #[derive(Debug)]
 struct Filling {
-    pages: Pages,
-    /// Where in the pages the piece is.
-    range: Range<usize>,
+    bytes: Pages,
     /// Of what has arrived since the last piece began: made at once, while the processor has the bytes at hand.
     chaining: Chaining,
 }
 
 impl Filling {
     fn new(slot: Slot) -> Filling {
-        let start = usize::from(slot.0) * STAGGER;
-        let range = start..start + PIECE_LEN as usize;
-        Filling { pages: Pages::new(range.end), range, chaining: Chaining::new(0) }
-    }
-
-    fn bytes(&self) -> &[u8] {
-        &self.pages[self.range.clone()]
-    }
-
-    fn bytes_mut(&mut self) -> &mut [u8] {
-        &mut self.pages[self.range.clone()]
+        let bytes = Pages::behind(usize::from(slot.0) * STAGGER, PIECE_LEN as usize);
+        Filling { bytes, chaining: Chaining::new(0) }
     }
 }
 
@@ -57,7 +46,7 @@ impl Slots {
     /// # Panics
     /// If there is no such slot.
     pub fn with<R>(&self, slot: Slot, use_it: impl FnOnce(&mut [u8]) -> R) -> R {
-        use_it(self.lock(slot).get_or_insert_with(|| Filling::new(slot)).bytes_mut())
+        use_it(&mut self.lock(slot).get_or_insert_with(|| Filling::new(slot)).bytes)
     }
 
     /// Takes note that these bytes of `piece` stand in `slot`, after all that come before them.
@@ -71,7 +60,7 @@ impl Slots {
             filling.chaining = Chaining::new(piece);
         }
         debug_assert_eq!(filling.chaining.count(), range.start as u64, "bytes arrive in order");
-        filling.chaining.update(&filling.pages[filling.range.clone()][range]);
+        filling.chaining.update(&filling.bytes[range]);
     }
 
     /// Holds some slots, all different. Whoever else wants one of them waits.
@@ -100,6 +89,6 @@ pub struct Held<'a>(Vec<MutexGuard<'a, Option<Filling>>>);
 impl Held<'_> {
     /// The bytes of each slot, in order, all [`PIECE_LEN`] of them, and what was made of those that have arrived.
     pub fn pieces(&self) -> impl Iterator<Item = (&[u8], &Chaining)> {
-        self.0.iter().flat_map(|filling| filling.as_ref()).map(|filling| (filling.bytes(), &filling.chaining))
+        self.0.iter().flat_map(|filling| filling.as_ref()).map(|filling| (&*filling.bytes, &filling.chaining))
     }
 }
