@@ -110,7 +110,7 @@ impl Hashes {
 
     /// The hashes, by piece.
     #[must_use]
-    pub fn list(&self) -> &[Sha1] {
+    pub const fn list(&self) -> &Arc<[Sha1]> {
         &self.0
     }
 
@@ -122,6 +122,12 @@ impl Hashes {
             hasher.update(&hash.0);
         }
         Blake3(*hasher.finalize().as_bytes())
+    }
+}
+
+impl From<Arc<[Sha1]>> for Hashes {
+    fn from(list: Arc<[Sha1]>) -> Hashes {
+        Hashes(list)
     }
 }
 

@@ -10,7 +10,7 @@ use engine::peer::command::Command;
 use engine::time::Span;
 use engine::violation::Violation;
 use engine::wire::few::Few;
-use engine::wire::list::List;
+use engine::wire::list::{List, SharedList};
 use engine::wire::peer::{Open, PeerMessage as M};
 use engine::wire::tracker::{Address, Announce, Change, ClientMessage, Request, Standing};
 use sim::prose::{download, file, group, pieces, user};
@@ -119,7 +119,7 @@ impl Scene {
     fn hashes(&mut self) {
         self.await_word("a request for hashes", |m| matches!(m, M::GetHashes { .. }));
         let list = whole().survey().1.list().to_vec();
-        self.say(M::Hashes { file: MINE, from: 0, list: List::new(list) });
+        self.say(M::Hashes { file: MINE, from: 0, list: SharedList::new(list.into()) });
     }
 }
 
@@ -215,7 +215,7 @@ fn an_answer_to_what_was_not_asked() {
         M::Grant { file: MINE, queue: 0, hint: None },
         M::Busy { file: MINE, queue: 0 },
         M::Withdrawn { file: MINE },
-        M::Hashes { file: MINE, from: 0, list: List::new(vec![]) },
+        M::Hashes { file: MINE, from: 0, list: SharedList::new([].into()) },
     ] {
         let mut scene = Scene::fetching();
         scene.hashes();
@@ -233,7 +233,7 @@ fn false_hashes() {
         let mut scene = Scene::fetching();
         scene.await_word("a request for hashes", |m| matches!(m, M::GetHashes { .. }));
         let list = vec![engine::id::Sha1([9; 20]); len];
-        scene.say(M::Hashes { file: MINE, from: 0, list: List::new(list) });
+        scene.say(M::Hashes { file: MINE, from: 0, list: SharedList::new(list.into()) });
         scene.expect(Violation::FalseHashes);
     }
 }

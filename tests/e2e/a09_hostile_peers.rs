@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use engine::id::{Blake3, FileId, Sha1};
 use engine::wire::frame::{DataHead, HEAD_LEN, Head, Kind};
-use engine::wire::list::List;
+use engine::wire::list::SharedList;
 use engine::wire::peer::PeerMessage;
 
 use crate::harness::content::assert_same;
@@ -174,7 +174,7 @@ fn a_peer_whose_hashes_are_false_is_dropped() {
     let trial = Trial::new();
     trial.dropped_after(|link, stage| match stage {
         Stage::Hashes => {
-            let list = List::new(vec![Sha1([9; 20]); trial.file.content.pieces() as usize]);
+            let list = SharedList::new(vec![Sha1([9; 20]); trial.file.content.pieces() as usize].into());
             let _ended = link.send(&PeerMessage::Hashes { file: FILE, from: 0, list });
             Deed::Done
         }

@@ -9,7 +9,7 @@ use engine::ticket::{Expulsions, Membership, Removals, Signature, Signed, Ticket
 use engine::wire::codec::encode;
 use engine::wire::few::Few;
 use engine::wire::frame::{self, DataHead, Head, Kind};
-use engine::wire::list::List;
+use engine::wire::list::{List, SharedList};
 use engine::wire::peer::{Open, PeerMessage};
 use engine::wire::tracker::{
     Address, Announce, Answer, Change, ClientMessage, FileRow, GroupRow, GroupStanding, Notice, Page,
@@ -114,7 +114,11 @@ fn peer_messages() -> Vec<Seed> {
         ("peer_have", PeerMessage::Have { file: file_id, pieces: Few::new(&[0, 250, 70_000]) }),
         (
             "peer_hashes",
-            PeerMessage::Hashes { file: file_id, from: 1, list: List::new(vec![Sha1([4; 20]); 3]) },
+            PeerMessage::Hashes {
+                file: file_id,
+                from: 1,
+                list: SharedList::new(vec![Sha1([4; 20]); 3].into()),
+            },
         ),
         ("peer_queued", PeerMessage::Queued { file: file_id, queue: 2 }),
         ("peer_request", PeerMessage::Request { file: file_id, piece: 2_097_151 }),

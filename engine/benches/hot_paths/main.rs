@@ -14,7 +14,7 @@ use engine::peer::command::Command as PersonCommand;
 use engine::peer::picker::Picker;
 use engine::tracker::registry::{Command, Lock, Origin, Registry};
 use engine::wire::codec;
-use engine::wire::list::List;
+use engine::wire::list::{List, SharedList};
 use engine::wire::peer::PeerMessage;
 use engine::wire::tracker::{Announce, ClientMessage, Standing};
 use rand::{Rng as _, RngExt as _, SeedableRng as _};
@@ -107,7 +107,11 @@ fn message(name: &str) -> PeerMessage {
     let file = FileId(7);
     match name {
         "request" => PeerMessage::Request { file, piece: 70_000 },
-        _ => PeerMessage::Hashes { file, from: 0, list: List::new(vec![Sha1([9; 20]); HASHES_PER_MESSAGE]) },
+        _ => PeerMessage::Hashes {
+            file,
+            from: 0,
+            list: SharedList::new(vec![Sha1([9; 20]); HASHES_PER_MESSAGE].into()),
+        },
     }
 }
 

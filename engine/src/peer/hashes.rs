@@ -1,6 +1,7 @@
 //! The piece hashes of a file: fetched from a neighbour before any piece, checked against the catalogue, and told to others.
 
 use alloc::boxed::Box;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::Peer;
@@ -12,7 +13,7 @@ use crate::id::{FileId, LinkId, Sha1};
 use crate::limits::HASHES_PER_MESSAGE;
 use crate::piece::Hashes;
 use crate::violation::Violation;
-use crate::wire::list::List;
+use crate::wire::list::SharedList;
 use crate::wire::peer::PeerMessage;
 
 impl Peer {
@@ -58,14 +59,25 @@ impl Peer {
 
     /// Somebody wants the piece hashes of a file. A downloader that lacks them itself sends none.
     pub(super) fn tell_hashes(&mut self, link: LinkId, id: FileId, from: u32, turn: &mut Turn<'_>) {
-        let known = self.files.get(id).and_then(|file| file.hashes.as_ref());
-        let rest = known.map_or(&[][..], |hashes| hashes.list().get(from as usize..).unwrap_or_default());
-        let list = List::new(rest.iter().take(HASHES_PER_MESSAGE).copied().collect());
+        let known = self.files.get(id).and_then(|file| file.hashes.as_ref()).map(Hashes::list);
+        let page = match known {
+            Some(list) if from == 0 && list.len() <= HASHES_PER_MESSAGE => list.clone(),
+            Some(list) => list.iter().skip(from as usize).take(HASHES_PER_MESSAGE).copied().collect(),
+            None => Arc::default(),
+        };
+        let list = SharedList::new(page);
         self.send(link, PeerMessage::Hashes { file: id, from, list }, turn);
     }
 
     /// Piece hashes came, or word that there are none.
-    pub(super) fn hashes(&mut self, link: LinkId, id: FileId, from: u32, page: &[Sha1], turn: &mut Turn<'_>) {
+    pub(super) fn hashes(
+        &mut self,
+        link: LinkId,
+        id: FileId,
+        from: u32,
+        page: &Arc<[Sha1]>,
+        turn: &mut Turn<'_>,
+    ) {
         let Some(file) = self.files.get_mut(id) else { return };
         let (len, root) = (file.held.len() as usize, file.content.hashes);
         let neighbour = file.neighbours.get_mut(&link);
@@ -80,20 +92,23 @@ impl Peer {
         if from as usize != gathering.list.len() || gathering.list.len() + page.len() > len {
             return self.violation(link, Violation::FalseHashes, turn);
         }
-        gathering.list.extend_from_slice(page);
         gathering.since = turn.now;
-        let have = gathering.list.len();
         if page.is_empty() {
             download.gathering = None;
             self.rest(link, turn);
             return self.gather_hashes(id, turn);
         }
-        if have < len {
-            let from = u32::try_from(have).unwrap_or(u32::MAX);
-            return self.ask_for_hashes(link, id, from, turn);
-        }
-        let list = download.gathering.take().map(|gathering| gathering.list).unwrap_or_default();
-        let hashes = Hashes::new(list);
+        let hashes = if page.len() == len {
+            Hashes::from(page.clone())
+        } else {
+            gathering.list.extend_from_slice(page);
+            if gathering.list.len() < len {
+                let from = u32::try_from(gathering.list.len()).unwrap_or(u32::MAX);
+                return self.ask_for_hashes(link, id, from, turn);
+            }
+            Hashes::new(core::mem::take(&mut gathering.list))
+        };
+        download.gathering = None;
         if hashes.root() != root {
             return self.violation(link, Violation::FalseHashes, turn);
         }

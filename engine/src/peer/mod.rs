@@ -385,7 +385,7 @@ impl Peer {
             PeerMessage::Have { pieces, .. } => self.has(link, id, &pieces, turn),
             PeerMessage::Whole { .. } => self.has_all(link, id, turn),
             PeerMessage::GetHashes { from, .. } => self.tell_hashes(link, id, from, turn),
-            PeerMessage::Hashes { from, list, .. } => self.hashes(link, id, from, &list, turn),
+            PeerMessage::Hashes { from, list, .. } => self.hashes(link, id, from, list.items(), turn),
             PeerMessage::Ask { .. } => self.asked(link, id, turn),
             PeerMessage::Queued { queue, .. } => self.queue_is(link, queue),
             PeerMessage::Busy { queue, .. } => {

@@ -1,5 +1,6 @@
 //! A list from outside whose length is checked before anything is allocated.
 
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ops::Deref;
 
@@ -40,6 +41,47 @@ impl<T, const MAX: usize> Deref for List<T, MAX> {
     type Target = [T];
     fn deref(&self) -> &[T] {
         &self.0
+    }
+}
+
+/// A list that its sender, and its reader, may have elsewhere too, and do not copy. On the wire it is a [`List`].
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct SharedList<T, const MAX: usize>(Arc<[T]>);
+
+impl<T, const MAX: usize> SharedList<T, MAX> {
+    /// Takes the items.
+    ///
+    /// # Panics
+    /// If there are more than `MAX`: the sender's mistake, so ours.
+    #[must_use]
+    pub fn new(items: Arc<[T]>) -> Self {
+        assert!(items.len() <= MAX, "a list of {} has at most {MAX} items", items.len());
+        SharedList(items)
+    }
+
+    /// The items.
+    #[must_use]
+    pub const fn items(&self) -> &Arc<[T]> {
+        &self.0
+    }
+}
+
+impl<T: Encode, const MAX: usize> Encode for SharedList<T, MAX> {
+    fn encode<E: Encoder>(&self, encoder: &mut E) -> Result<(), EncodeError> {
+        (self.0.len() as u64).encode(encoder)?;
+        self.0.iter().try_for_each(|item| item.encode(encoder))
+    }
+}
+
+impl<C, T: Decode<C>, const MAX: usize> Decode<C> for SharedList<T, MAX> {
+    fn decode<D: Decoder<Context = C>>(decoder: &mut D) -> Result<Self, DecodeError> {
+        List::<T, MAX>::decode(decoder).map(|list| SharedList(list.into_vec().into()))
+    }
+}
+
+impl<'de, C, T: BorrowDecode<'de, C>, const MAX: usize> BorrowDecode<'de, C> for SharedList<T, MAX> {
+    fn borrow_decode<D: BorrowDecoder<'de, Context = C>>(decoder: &mut D) -> Result<Self, DecodeError> {
+        List::<T, MAX>::borrow_decode(decoder).map(|list| SharedList(list.into_vec().into()))
     }
 }
 

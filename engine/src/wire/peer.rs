@@ -5,7 +5,7 @@ use alloc::boxed::Box;
 use bincode::{Decode, Encode};
 
 use super::few::Few;
-use super::list::List;
+use super::list::{List, SharedList};
 use crate::id::{Blake3, FileId, Sha1};
 use crate::limits::{BITS_BYTES_PER_MESSAGE, HASHES_PER_MESSAGE, HAVES_PER_MESSAGE};
 use crate::name::{FileName, GroupName};
@@ -61,7 +61,7 @@ pub enum PeerMessage {
         /// The first piece.
         from: u32,
         /// As many as one message holds, or up to the end.
-        list: List<Sha1, HASHES_PER_MESSAGE>,
+        list: SharedList<Sha1, HASHES_PER_MESSAGE>,
     },
     /// "Give me an upload slot." Answered exactly once, by `Grant`, `Busy` or `Withdrawn`; before that, perhaps, by `Queued`.
     Ask {

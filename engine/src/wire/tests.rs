@@ -11,7 +11,7 @@ use proptest::prelude::*;
 
 use super::codec::{decode, encode};
 use super::few::Few;
-use super::list::List;
+use super::list::{List, SharedList};
 use super::peer::{Open, PeerMessage};
 use super::tracker::{
     Address, Announce, Answer, Change, ClientMessage, FileRow, GroupRow, GroupStanding, MemberRow, Notice,
@@ -84,7 +84,7 @@ fn peer_message() -> impl Strategy<Value = PeerMessage> {
         file().prop_map(|file| M::Whole { file }),
         (file(), any::<u32>()).prop_map(|(file, from)| M::GetHashes { file, from }),
         (file(), any::<u32>(), many(any::<[u8; 20]>(), 0..30)).prop_map(|(file, from, list)| {
-            M::Hashes { file, from, list: List::new(list.into_iter().map(Sha1).collect()) }
+            M::Hashes { file, from, list: SharedList::new(list.into_iter().map(Sha1).collect()) }
         }),
         file().prop_map(|file| M::Ask { file }),
         (file(), any::<u16>()).prop_map(|(file, queue)| M::Queued { file, queue }),
@@ -360,7 +360,7 @@ fn the_fullest_messages_fit_into_a_frame() {
         PeerMessage::Hashes {
             file,
             from: u32::MAX,
-            list: List::new(vec![Sha1([255; 20]); HASHES_PER_MESSAGE]),
+            list: SharedList::new(vec![Sha1([255; 20]); HASHES_PER_MESSAGE].into()),
         },
     ] {
         assert!(encode(&message).len() <= FRAME_LEN_MAX);

@@ -9,7 +9,7 @@ use engine::refusal::Refusal;
 use engine::ticket::Ticket;
 use engine::wire::codec;
 use engine::wire::few::Few;
-use engine::wire::list::List;
+use engine::wire::list::{List, SharedList};
 use engine::wire::peer::{Open, PeerMessage};
 use engine::wire::tracker::{
     Address, Announce, Answer, Change, ClientMessage, Request, Standing, TrackerMessage,
@@ -268,7 +268,7 @@ fn reply(
             link.send(&PeerMessage::Have { file: FILE, pieces: Few::new(held) })
         }
         PeerMessage::GetHashes { from, .. } => {
-            let list = List::new(file.content.hashes.list()[*from as usize..].to_vec());
+            let list = SharedList::new(file.content.hashes.list()[*from as usize..].into());
             link.send(&PeerMessage::Hashes { file: FILE, from: *from, list })
         }
         PeerMessage::Ask { .. } => link.send(&PeerMessage::Grant { file: FILE, queue: 0, hint: None }),

@@ -13,7 +13,7 @@ use engine::refusal::Refusal;
 use engine::ticket::{Expulsions, Removals, Signature, Signed, Ticket, UnixTime};
 use engine::time::Span;
 use engine::wire::few::Few;
-use engine::wire::list::List;
+use engine::wire::list::{List, SharedList};
 use engine::wire::peer::{Open, PeerMessage as M};
 use engine::wire::tracker::{
     Address, Answer, Change, ClientMessage, FileRow, Notice, Page, PeerInfo, Request, TrackerMessage,
@@ -292,7 +292,7 @@ impl Scene {
             Saying::Whole(of) => M::Whole { file: of.file() },
             Saying::GetHashes { of, from } => M::GetHashes { file: of.file(), from: from.number() },
             Saying::Hashes { of, from, what, right } => {
-                let list = List::new(what.hashes(right).list().to_vec());
+                let list = SharedList::new(what.hashes(right).list().clone());
                 M::Hashes { file: of.file(), from: from.number(), list }
             }
             Saying::Ask(of) => M::Ask { file: of.file() },

@@ -160,7 +160,7 @@ mod tests {
                 .chunks(PIECE_LEN as usize)
                 .map(|piece| Sha1(::sha1::Sha1::digest(piece).into()))
                 .collect();
-            assert_eq!(survey.hashes.list(), sha1s);
+            assert_eq!(survey.hashes.list()[..], sha1s);
             assert_eq!(survey.content.size.bytes(), len as u64);
         }
     }
