@@ -11,6 +11,13 @@ use core::{mem, slice};
 /// Up to so many small keys are compared one and all: no step waits for the one before.
 const FEW: usize = 40;
 
+/// Room for one more: a list that is full grows by a quarter and not by doubling, where there are many lists and most stop growing soon.
+pub(crate) fn make_room<T>(list: &mut Vec<T>) {
+    if list.len() == list.capacity() {
+        list.reserve_exact(list.len() / 4 + 1);
+    }
+}
+
 /// Entries in order of their keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Table<K, V> {
@@ -35,6 +42,11 @@ impl<K, V> Table<K, V> {
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.keys.is_empty()
+    }
+
+    /// All keys, in order, as they stand in memory.
+    pub(crate) fn key_slice(&self) -> &[K] {
+        &self.keys
     }
 
     /// All entries, in order.
@@ -137,13 +149,9 @@ impl<K: Ord, V> Table<K, V> {
         &mut self.values[at]
     }
 
-    /// Grows by a quarter and not by doubling: there are many tables, and most stop growing soon.
     fn insert_at(&mut self, at: usize, key: K, value: V) {
-        if self.keys.len() == self.keys.capacity() {
-            let more = self.len() / 4 + 1;
-            self.keys.reserve_exact(more);
-            self.values.reserve_exact(more);
-        }
+        make_room(&mut self.keys);
+        make_room(&mut self.values);
         self.keys.insert(at, key);
         self.values.insert(at, value);
     }

@@ -25,8 +25,8 @@ struct Part {
     /// What is in the first piece that was written, and so in all.
     whole: Whole,
     pieces: Bitfield,
-    /// Those of them that a crash may take.
-    unsynced: Vec<u32>,
+    /// Those of them that no crash takes.
+    synced: Bitfield,
 }
 
 /// What a number of the engine stands for.
@@ -97,12 +97,11 @@ impl Disk {
     /// The machine lost its power: of what was not synced, what `keeps` says is there afterwards.
     pub(crate) fn lose_unsynced(&mut self, mut keeps: impl FnMut() -> bool) {
         for part in self.parts.values_mut() {
-            let lost: Vec<u32> = part.unsynced.drain(..).filter(|_| !keeps()).collect();
-            let mut pieces = Bitfield::new(part.pieces.len());
-            part.pieces.iter().filter(|piece| !lost.contains(piece)).for_each(|piece| {
-                pieces.insert(piece);
+            let kept: Vec<u32> = part.pieces.without(&part.synced).filter(|_| keeps()).collect();
+            kept.into_iter().for_each(|piece| {
+                part.synced.insert(piece);
             });
-            part.pieces = pieces;
+            part.pieces = part.synced.clone();
         }
     }
 
@@ -168,10 +167,8 @@ impl Disk {
         }
         if self.parts.get(&place).is_none_or(|part| part.hashes != hashes) {
             let whole = Whole { content: ContentId(0), size };
-            self.parts.insert(
-                place.clone(),
-                Part { hashes, whole, pieces: Bitfield::new(size.pieces()), unsynced: Vec::new() },
-            );
+            let none = Bitfield::new(size.pieces());
+            self.parts.insert(place.clone(), Part { hashes, whole, pieces: none.clone(), synced: none });
         }
         let part = self.parts.get(&place).expect("it is there");
         let pieces = part
@@ -206,7 +203,6 @@ impl Disk {
         );
         assert_eq!(cv, digests.of(part.whole, &bytes).cv, "the journal notes the right value");
         part.pieces.insert(extent.piece);
-        part.unsynced.push(extent.piece);
         Outcome::Done
     }
 
@@ -222,7 +218,7 @@ impl Disk {
             return Outcome::Failed(DiskError::DiskFull);
         }
         if let Some(part) = self.part(file) {
-            part.unsynced.clear();
+            part.synced = part.pieces.clone();
         }
         if self.open.contains_key(&file) { Outcome::Done } else { closed() }
     }

@@ -139,7 +139,7 @@ impl World {
     /// Requests for a slot that wait at a client, or were turned away.
     pub(crate) fn upload_queue(&self, node: NodeId) -> usize {
         match &self.nodes[node.0].kind {
-            Kind::Client(client) => client.machine.as_ref().map_or(0, Peer::waiting_for_slots),
+            Kind::Client(client) => client.machine.as_deref().map_or(0, Peer::waiting_for_slots),
             Kind::Tracker(_) | Kind::Puppet(_) => 0,
         }
     }
@@ -169,7 +169,7 @@ impl World {
         let ids = || (0..self.nodes.len()).map(NodeId).filter(sound);
         let devices: std::collections::BTreeSet<_> = ids().map(|id| self.nodes[id.0].device).collect();
         let machines = ids().filter_map(|id| match &self.nodes[id.0].kind {
-            Kind::Client(client) => client.machine.as_ref(),
+            Kind::Client(client) => client.machine.as_deref(),
             Kind::Tracker(_) | Kind::Puppet(_) => None,
         });
         machines.map(|peer| peer.banned().filter(|device| devices.contains(device)).count()).sum()

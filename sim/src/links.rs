@@ -13,7 +13,7 @@ use engine::wire::tracker::{ClientMessage, Request, TrackerMessage};
 
 use crate::checks::Sabotage;
 use crate::content::Bytes;
-use crate::lookahead::AHEAD;
+use crate::lookahead::fetch_all;
 use crate::network::{Connection, End, NodeId, Packet, Transfer, duration};
 use crate::node::{Heard, Kind, Node, node_at};
 use crate::scenario::{Behaviour, FaultKind};
@@ -129,6 +129,7 @@ impl World {
         if self.checks {
             check_codec(&packet);
         }
+        links.iter().filter_map(|link| self.links.spot(*link)).for_each(fetch_all);
         let mut groups: Vec<(Time, Vec<(LinkId, usize)>)> = Vec::new();
         for link in links {
             if !self.passes_out(from, *link, &packet) {
@@ -265,11 +266,8 @@ impl World {
 
     pub(crate) fn deliver_all(&mut self, to: &[(LinkId, usize)], message: &PeerMessage) {
         self.events += to.len() as u64 - 1;
-        for some in to.chunks(AHEAD) {
-            self.look_at_all(some);
-            for (link, side) in some {
-                self.deliver(*link, *side, Packet::Peer(message.clone()));
-            }
+        for (link, side) in to {
+            self.deliver(*link, *side, Packet::Peer(message.clone()));
         }
     }
 

@@ -1,82 +1,138 @@
-//! A look at what comes next, so that memory is there when it is needed.
+//! Has memory fetched that coming events need, so that it is there when they happen.
 //!
 //! In a large world each event concerns another peer, of which nothing is in any cache: its connection leads to its node, that to its
-//! machine, and that to a link and a neighbour, and each step waits for memory, for as long as hundreds of instructions take. Here the same
-//! steps are taken for several coming events at once, so that their waits overlap. Nothing is changed.
+//! machine, and that to a link and a neighbour, and each step waits for memory, for as long as hundreds of instructions take. Here those steps
+//! are taken beforehand, each for another group of coming events, while the world goes on. Nothing is changed, and nobody waits.
 
-use std::hint::black_box;
+use std::collections::VecDeque;
+use std::ptr;
 
 use engine::id::LinkId;
-use engine::peer::Peer;
+use engine::peer::glance::{Glance, STEPS};
+use engine::wire::peer::PeerMessage;
 
 use crate::network::NodeId;
-use crate::node::{Kind, Node};
+use crate::node::Kind;
 use crate::world::{Event, World};
 
-/// Events that are looked at together: some kilobytes each, so that all stay in the cache.
-pub(crate) const AHEAD: usize = 16;
+/// Events that take a step together.
+const GROUP: usize = 4;
+/// Steps from an event to its machine; those of the machine follow.
+const STEPS_TO_MACHINE: usize = 3;
+/// Groups under way.
+const GROUPS: usize = STEPS_TO_MACHINE + STEPS;
+
+/// What is being fetched.
+#[derive(Debug, Default)]
+pub(crate) struct Lookahead {
+    /// Of groups of coming events whom they concern, the latest last: each is one step behind the one before.
+    groups: VecDeque<Vec<Coming>>,
+    /// Events until all take a step.
+    rest: usize,
+}
+
+/// Whom an event concerns, and about which piece, as far as it says so.
+#[derive(Clone, Copy, Debug)]
+struct Coming {
+    whom: Whom,
+    piece: Option<u32>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Whom {
+    Node(NodeId),
+    /// The node at one side of a connection.
+    End(LinkId, usize),
+}
 
 impl World {
-    /// Looks at some of the coming events, unless that was done.
+    /// Keeps the look ahead as far from the events as it is, of which one happens now.
     pub(crate) fn look_ahead(&mut self) {
-        if self.looked_at > 0 {
-            self.looked_at -= 1;
+        if self.lookahead.rest > 0 {
+            self.lookahead.rest -= 1;
             return;
         }
-        let mut concerned = [None; AHEAD];
-        let mut coming = 0;
-        for (event, place) in self.future.upcoming().zip(&mut concerned) {
-            *place = self.concerns(event);
-            coming += 1;
+        let mut groups = std::mem::take(&mut self.lookahead.groups);
+        let mut fresh = if groups.len() < GROUPS { None } else { groups.pop_front() }.unwrap_or_default();
+        fresh.clear();
+        for event in self.future.upcoming().skip(GROUP * GROUPS).take(GROUP) {
+            concerns(event, &mut fresh);
         }
-        self.look_at(concerned);
-        self.looked_at = coming;
+        groups.push_back(fresh);
+        for (step, group) in groups.iter().rev().enumerate() {
+            group.iter().for_each(|coming| self.glance(coming, step));
+        }
+        self.lookahead = Lookahead { groups, rest: GROUP - 1 };
     }
 
-    /// Looks at those to whom one thing is said, at the other ends of these connections.
-    pub(crate) fn look_at_all(&self, to: &[(LinkId, usize)]) {
-        let mut concerned = [None; AHEAD];
-        for ((link, side), place) in to.iter().zip(&mut concerned) {
-            *place = self.links.get(*link).map(|connection| (connection.ends[*side].node, Some(*link)));
-        }
-        self.look_at(concerned);
-    }
-
-    fn look_at(&self, concerned: [Option<(NodeId, Option<LinkId>)>; AHEAD]) {
-        let mut peers = [None; AHEAD];
-        let mut sum = 0;
-        for ((node, link), place) in concerned.into_iter().flatten().zip(&mut peers) {
-            let peer = peer(&self.nodes[node.0]);
-            sum += usize::from(peer.is_some_and(|peer| peer.next_wakeup().is_some()));
-            *place = peer.zip(link);
-        }
-        for (peer, link) in peers.into_iter().flatten() {
-            sum = sum.wrapping_add(peer.glance(link));
-        }
-        black_box(sum);
-    }
-
-    /// The node that an event concerns, and the connection.
-    fn concerns(&self, event: &Event) -> Option<(NodeId, Option<LinkId>)> {
-        match event {
-            Event::Said { link, to, .. } | Event::Piece { link, to, .. } => {
-                Some((self.links.get(*link)?.ends[*to].node, Some(*link)))
+    /// Takes one step for one event.
+    fn glance(&self, coming: &Coming, step: usize) {
+        let (node, link) = match coming.whom {
+            Whom::Node(node) => (node, None),
+            Whom::End(link, _) if step == 0 => return self.links.spot(link).into_iter().for_each(fetch_all),
+            Whom::End(link, side) => {
+                let Some(connection) = self.links.get(link) else { return };
+                (connection.ends[side].node, Some(link))
             }
-            Event::Wake { node } | Event::Uplink { node, .. } | Event::Job { node, .. } => {
-                Some((*node, None))
+        };
+        let node = &self.nodes[node.0];
+        if step < 2 {
+            [at(&node.kind), at(&node.wake), at(&node.clock)].into_iter().for_each(fetch);
+            if link.is_none() {
+                [at(&node.jobs), at(&node.line)].into_iter().for_each(fetch);
             }
-            Event::Spread { .. }
-            | Event::Dialled { .. }
-            | Event::Packet { .. }
-            | Event::Refund { .. }
-            | Event::Down { .. } => None,
+            return;
+        }
+        let Kind::Client(client) = &node.kind else { return };
+        if step == 2 {
+            return fetch(at(&client.machine));
+        }
+        if let Some(machine) = &client.machine {
+            machine.glance(Glance { link, piece: coming.piece }, step - STEPS_TO_MACHINE, &mut fetch);
         }
     }
 }
 
-fn peer(node: &Node) -> Option<&Peer> {
-    match &node.kind {
-        Kind::Client(client) => client.machine.as_ref(),
-        Kind::Tracker(_) | Kind::Puppet(_) => None,
+/// Adds whom an event concerns.
+fn concerns(event: &Event, group: &mut Vec<Coming>) {
+    match event {
+        Event::Said { link, to, .. } | Event::Piece { link, to, .. } => {
+            group.push(Coming { whom: Whom::End(*link, *to), piece: None });
+        }
+        Event::Wake { node } | Event::Uplink { node, .. } | Event::Job { node, .. } => {
+            group.push(Coming { whom: Whom::Node(*node), piece: None });
+        }
+        Event::Spread { to, message } => {
+            let piece = match message {
+                PeerMessage::Have { pieces, .. } => pieces.first().copied(),
+                _ => None,
+            };
+            group.extend(to.iter().map(|(link, side)| Coming { whom: Whom::End(*link, *side), piece }));
+        }
+        // Rare.
+        Event::Dialled { .. } | Event::Packet { .. } | Event::Refund { .. } | Event::Down { .. } => {}
     }
 }
+
+/// Has all lines of a value fetched.
+pub(crate) fn fetch_all<T>(of: &T) {
+    (0..size_of::<T>()).step_by(64).for_each(|offset| fetch(at(of).wrapping_add(offset)));
+}
+
+/// Where a value begins.
+const fn at<T>(of: &T) -> *const u8 {
+    ptr::from_ref(of).cast()
+}
+
+/// Has a line of memory fetched, and does not wait for it.
+#[cfg(target_arch = "x86_64")]
+#[expect(unsafe_code, reason = "an instruction that not every processor has")]
+fn fetch(at: *const u8) {
+    use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+    // SAFETY: every processor of this kind has it, and it neither reads nor faults, whatever the address.
+    unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
+}
+
+/// On other processors, whoever needs memory waits for it.
+#[cfg(not(target_arch = "x86_64"))]
+const fn fetch(_: *const u8) {}

@@ -10,6 +10,7 @@ use engine::table::Table;
 use engine::time::{Span, Time};
 use engine::wire::peer::PeerMessage;
 use engine::wire::tracker::{ClientMessage, TrackerMessage};
+use smallvec::SmallVec;
 
 use crate::content::Bytes;
 
@@ -71,7 +72,7 @@ pub(crate) struct Notes {
     /// Pieces that may arrive, and where they go; nowhere if they were discarded.
     pub(crate) expected: Table<(FileId, u32), Option<Slot>>,
     /// Files that this side opened, by its own number, with their groups.
-    pub(crate) opened: Vec<(FileId, GroupName)>,
+    pub(crate) opened: SmallVec<[(FileId, GroupName); 1]>,
     /// Logins that this side asked for, by their sequence.
     pub(crate) logins: Vec<(u64, UserName)>,
     /// How many changes the registry had seen when this side was last found to send to a member only.
@@ -123,6 +124,11 @@ impl Connections {
     #[expect(clippy::cast_possible_truncation, reason = "numbers come from `insert`")]
     fn place(link: LinkId) -> usize {
         link.0 as usize
+    }
+
+    /// Where a connection stands, or stood; the memory itself is not read.
+    pub(crate) fn spot(&self, link: LinkId) -> Option<&Option<Connection>> {
+        self.0.get(Self::place(link))
     }
 
     pub(crate) fn get(&self, link: LinkId) -> Option<&Connection> {

@@ -65,7 +65,7 @@ pub(crate) enum Kind {
 
 #[derive(Debug)]
 pub(crate) struct Client {
-    pub(crate) machine: Option<Peer>,
+    pub(crate) machine: Option<Box<Peer>>,
     pub(crate) strategy: Strategy,
     pub(crate) disk: Disk,
     /// What is in each buffer that is not empty.

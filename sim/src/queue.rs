@@ -2,7 +2,7 @@
 //!
 //! Wheels, one above another (Varghese and Lauck, "Hashed and hierarchical timing wheels", SOSP 1987). Planning costs the same however much is
 //! planned, where a heap of a million events costs twenty comparisons, each a cache miss. A bucket of the lowest wheel is one microsecond;
-//! a bucket of each wheel above is one turn of the wheel below: 256 us, four seconds, 19 hours. What lies beyond waits in a list. Buckets are
+//! a bucket of each wheel above is one turn of the wheel below: four milliseconds, 17 seconds, 19 hours. What lies beyond waits in a list. Buckets are
 //! linked lists through one slab, so an empty bucket costs four bytes. When the time of a bucket comes, what it holds moves to
 //! the wheel below; only the events of one microsecond are ever sorted.
 
@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 use engine::time::Time;
 
 /// A bucket of wheel `n` spans 2^`SPANS[n]` us, the wheel itself 2^`SPANS[n + 1]`.
-const SPANS: [u32; 4] = [0, 8, 22, 36];
+const SPANS: [u32; 4] = [0, 12, 24, 36];
 const WHEELS: usize = SPANS.len() - 1;
 /// The end of a list.
 const NONE: u32 = u32::MAX;

@@ -24,6 +24,7 @@ use engine::wire::tracker::TrackerMessage;
 use crate::checks::Ledger;
 use crate::content::{Bytes, Digests};
 use crate::faults::Faults;
+use crate::lookahead::Lookahead;
 use crate::network::{Access, Connections, NodeId, Packet};
 use crate::node::{Client, Heard, Kind, Node, Puppet, TrackerNode};
 use crate::queue::Queue;
@@ -98,8 +99,7 @@ pub struct World {
     pub(crate) sabotage: Option<crate::checks::Sabotage>,
     /// Things that happened.
     pub(crate) events: u64,
-    /// How many of those that come next were looked at.
-    pub(crate) looked_at: usize,
+    pub(crate) lookahead: Lookahead,
 }
 
 /// The node that every world has first.
@@ -135,7 +135,7 @@ impl World {
             #[cfg(test)]
             sabotage: None,
             events: 0,
-            looked_at: 0,
+            lookahead: Lookahead::default(),
         };
         let access = Access { up: 1 << 30, down: 1 << 30, ..Access::default() };
         let tracker = TrackerNode { machine: None, store: Stored::default(), disk_full: false };
@@ -199,7 +199,7 @@ impl World {
                 };
                 client.exited = false;
                 client.user = None;
-                client.machine = Some(Peer::new(config, seed));
+                client.machine = Some(Box::new(Peer::new(config, seed)));
             }
             Kind::Tracker(tracker) => {
                 // The salts of strangers last, so the tracker's seed does.

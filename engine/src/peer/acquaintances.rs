@@ -22,7 +22,7 @@ use crate::wire::tracker::{Answer, PeerInfo};
 /// What trackers have said in this session.
 #[derive(Debug, Default)]
 pub(super) struct Acquaintances {
-    files: BTreeMap<Key, Content>,
+    files: Table<Key, Content>,
     /// Where members of a group listen: the last that were named, as many as a download seeks neighbours.
     devices: Table<GroupName, Table<DeviceId, SocketAddr>>,
 }
@@ -52,7 +52,9 @@ impl Acquaintances {
         if self.files.len() + rows.len() > LISTED_REMEMBERED_MAX {
             self.files.clear();
         }
-        self.files.extend(rows.iter().map(|row| ((group.clone(), row.name.clone()), row.content)));
+        for row in rows {
+            self.files.insert((group.clone(), row.name.clone()), row.content);
+        }
     }
 
     /// A tracker names members of a group. When there is no more room, those named last stay.

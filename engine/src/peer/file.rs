@@ -5,6 +5,8 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
+use smallvec::SmallVec;
+
 use super::command::{DownloadState, Failure, Giver};
 use super::picker::Picker;
 use super::rate::Meter;
@@ -12,7 +14,7 @@ use crate::bitfield::Bitfield;
 use crate::id::{DeviceId, FileId, LinkId, Slot};
 use crate::name::{FileName, GroupName, Place};
 use crate::piece::{Content, Hashes};
-use crate::table::Table;
+use crate::table::{Table, make_room};
 use crate::time::{Span, Time};
 use crate::tree::Tree;
 
@@ -122,7 +124,7 @@ pub(super) struct Gathering {
 #[derive(Debug, Default)]
 pub(super) struct Flight {
     /// Who owes it, with the slot it goes to and when it was asked for.
-    pub(super) sources: Vec<Source>,
+    pub(super) sources: SmallVec<[Source; 1]>,
     /// Copies that arrived and are being hashed or written.
     pub(super) arrived: usize,
     /// Whether a copy was verified, so that no other is needed.
@@ -291,7 +293,10 @@ impl File {
         let Some(fetched) = &mut self.fetched else { return };
         match fetched.givers.iter_mut().find(|giver| giver.device == device) {
             Some(giver) => giver.pieces += 1,
-            None => fetched.givers.push(Giver { device, user: user.cloned(), pieces: 1 }),
+            None => {
+                make_room(&mut fetched.givers);
+                fetched.givers.push(Giver { device, user: user.cloned(), pieces: 1 });
+            }
         }
     }
 }

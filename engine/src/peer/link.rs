@@ -1,12 +1,12 @@
 //! Links to other peers.
 
-use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
 use smallvec::SmallVec;
 
 use super::file::Key;
+use super::glance::start;
 use super::rate::Smooth;
 use crate::id::{DeviceId, FileId, LinkId};
 use crate::limits::{LINK_CREDIT, VOUCHES_PER_LINK};
@@ -29,7 +29,7 @@ pub(super) struct Link {
     /// Files to be opened when both sides have shown that they are members.
     pub(super) waiting: Vec<(GroupName, FileId)>,
     /// Groups of which our ticket was shown; whether the remote has seen that it is good.
-    pub(super) shown: Vec<(GroupName, bool)>,
+    pub(super) shown: SmallVec<[(GroupName, bool); 1]>,
     /// What it has shown and is being verified.
     pub(super) verifying: usize,
     /// Files that we opened and closed before the remote answered the opening.
@@ -60,7 +60,7 @@ impl Link {
             heard: now,
             files: SmallVec::new(),
             waiting: Vec::new(),
-            shown: Vec::new(),
+            shown: SmallVec::new(),
             verifying: 0,
             unanswered: Vec::new(),
             piece_time: Smooth::default(),
@@ -71,6 +71,13 @@ impl Link {
             queue: 0,
             idle_since: None,
         }
+    }
+
+    /// Names the lines of memory that word from it needs.
+    pub(super) fn glance(&self, fetch: &mut impl FnMut(*const u8)) {
+        start(&self.heard, fetch);
+        start(&self.credit, fetch);
+        start(&self.files, fetch);
     }
 
     /// Our number for a file that the remote opened.
@@ -134,26 +141,26 @@ impl Link {
 /// All links to peers; at most one to a device.
 #[derive(Debug, Default)]
 pub(super) struct Links {
-    pub(super) table: Table<LinkId, Box<Link>>,
+    pub(super) table: Table<LinkId, Link>,
     pub(super) by_device: Table<DeviceId, LinkId>,
 }
 
 impl Links {
     pub(super) fn get(&self, link: LinkId) -> Option<&Link> {
-        self.table.get(&link).map(|link| &**link)
+        self.table.get(&link)
     }
 
     pub(super) fn get_mut(&mut self, link: LinkId) -> Option<&mut Link> {
-        self.table.get_mut(&link).map(|link| &mut **link)
+        self.table.get_mut(&link)
     }
 
     pub(super) fn insert(&mut self, id: LinkId, link: Link) {
         self.by_device.insert(link.device, id);
-        let twin = self.table.insert(id, Box::new(link));
+        let twin = self.table.insert(id, link);
         assert!(twin.is_none(), "a link comes up once");
     }
 
-    pub(super) fn remove(&mut self, id: LinkId) -> Option<Box<Link>> {
+    pub(super) fn remove(&mut self, id: LinkId) -> Option<Link> {
         let link = self.table.remove(&id)?;
         if self.by_device.get(&link.device) == Some(&id) {
             self.by_device.remove(&link.device);

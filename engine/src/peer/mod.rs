@@ -5,6 +5,7 @@
 //! serves when no tracker answers; `announce` tells the tracker of our files; `neighbours` finds peers and opens
 //! files on links. `hashes`, then `ask`, then `fetch` are the way of a piece, and `stall` looks after what takes too long; `picker` and
 //! [`strategy`] say which piece and from whom. `serve` gives pieces to others, who have their `places`; `share` is the life of a file; `leaving` ends it all.
+//! [`glance`] is for whoever runs very many of these machines.
 
 mod acquaintances;
 mod alarm;
@@ -14,6 +15,7 @@ pub mod command;
 pub mod explain;
 mod fetch;
 mod file;
+pub mod glance;
 mod hashes;
 pub mod io;
 mod jobs;
@@ -171,15 +173,6 @@ impl Peer {
     #[must_use]
     pub fn next_wakeup(&self) -> Option<Time> {
         self.alarms.next()
-    }
-
-    /// Looks at what word from a link will be about, and changes nothing. Whoever runs very many machines calls this for several of them
-    /// shortly before their inputs: then they wait for memory once, and not one after another.
-    #[must_use]
-    pub fn glance(&self, link: LinkId) -> usize {
-        let there = self.links.get(link).map_or(0, |there| there.files_open() + there.credit as usize);
-        let neighbours = self.files.table.values().filter_map(|file| file.neighbours.get(&link));
-        there + neighbours.map(|neighbour| usize::from(neighbour.have.has(0))).sum::<usize>()
     }
 
     /// Takes in what happened; appends what must be done.

@@ -9,6 +9,7 @@ use alloc::vec::Vec;
 
 use rand::{Rng, RngExt};
 
+use super::glance::start;
 use crate::bitfield::Bitfield;
 
 const ABSENT: u32 = u32::MAX;
@@ -39,6 +40,13 @@ impl Picker {
         }
         let starts = vec![0, index(order.len())];
         Picker { availability: vec![0; len as usize], order, place, starts, seeders: 0 }
+    }
+
+    /// Names the lines of memory that news of a piece needs.
+    pub(super) fn glance(&self, piece: u32, fetch: &mut impl FnMut(*const u8)) {
+        start(&self.starts[..], fetch);
+        self.availability.get(piece as usize).into_iter().for_each(|level| start(level, fetch));
+        self.place.get(piece as usize).into_iter().for_each(|place| start(place, fetch));
     }
 
     /// How many pieces are wanted and not under way.

@@ -9,6 +9,7 @@ use super::rate::Smooth;
 use crate::id::{FileId, JobId, LinkId};
 use crate::limits::{ANSWER_PATIENCE, FAST_PIECE, GRANTS_MAX, SENDS_FAST, UPLOAD_QUEUE_MAX};
 use crate::piece::Extent;
+use crate::table::make_room;
 use crate::time::{Span, Time};
 
 /// On a slow uplink the next slot is granted when no more than this part of a piece's time is left, or what an answer takes.
@@ -176,9 +177,7 @@ impl Uploads {
 
     /// Somebody reaches a stage.
     pub(super) fn reach(&mut self, stage: Stage, (link, file): (LinkId, FileId), now: Time) {
-        if self.places.len() == self.places.capacity() {
-            self.places.reserve_exact(2);
-        }
+        make_room(&mut self.places);
         self.places.push(Place { link, file, stage, since: now });
     }
 
