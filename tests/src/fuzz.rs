@@ -11,18 +11,20 @@ use std::fmt::Debug;
 
 use bincode::{Decode, Encode};
 use engine::limits::FRAME_LEN_MAX;
+use engine::name::is_unprintable;
 use engine::wire::codec;
 use engine::wire::frame::{DataHead, HEAD_LEN, Head, Kind};
 use engine::wire::peer::PeerMessage;
 use engine::wire::tracker::{ClientMessage, TrackerMessage};
 use node::tracker_info::{TRACKERS_MAX, parse, print};
+use sim::scenario::Scenario;
 
 pub use channel::channel;
 pub use peer::peer;
 pub use ticket::ticket;
 pub use tracker::tracker;
 
-/// Longest message about a bad tracker list, in bytes: some lines on a terminal.
+/// Longest message about a bad file, in bytes: some lines on a terminal.
 const COMPLAINT_LEN_MAX: usize = 1_000;
 
 /// Takes `data` apart as a stream of frames: heads are checked, and say the same when written again.
@@ -71,10 +73,28 @@ pub fn tracker_info(data: &[u8]) {
             assert!(trackers.iter().all(|tracker| tracker.address.port() != 0), "a tracker has a port");
             assert_eq!(parse(&print(&trackers)).as_ref(), Ok(&trackers), "a list survives printing");
         }
-        Err(bad) => {
-            let complaint = bad.to_string();
-            assert!(complaint.len() <= COMPLAINT_LEN_MAX, "a message is short, not {}", complaint.len());
-            assert!(!complaint.chars().any(char::is_control), "a message is safe to show: {complaint:?}");
-        }
+        Err(bad) => complaint(&bad.to_string()),
     }
+}
+
+/// Parses `data` as a scenario file; each scenario that it says is the same when it is written and read again, and what is none is refused in
+/// lines that are safe to show.
+pub fn scenario(data: &[u8]) {
+    let Ok(text) = str::from_utf8(data) else { return };
+    match Scenario::parse(text) {
+        Ok(scenarios) => {
+            for scenario in scenarios {
+                let read = Scenario::parse(&scenario.to_toml());
+                let alone = Scenario { variant: None, ..scenario };
+                assert_eq!(read, Ok(vec![alone]), "a scenario survives writing");
+            }
+        }
+        Err(bad) => bad.to_string().lines().for_each(complaint),
+    }
+}
+
+/// A line on somebody's terminal.
+fn complaint(line: &str) {
+    assert!(line.len() <= COMPLAINT_LEN_MAX, "a message is short, not {}", line.len());
+    assert!(!line.chars().any(is_unprintable), "a message is safe to show: {line:?}");
 }

@@ -30,6 +30,7 @@ pub fn of(target: &str) -> Vec<Seed> {
         "message" => [peer_messages(), client_messages(), tracker_messages(), broken_messages()].concat(),
         "tracker_info" => tracker_lists(),
         "ticket" => tickets(),
+        "scenario" => scenarios(),
         // What these do is said by bytes that only a fuzzer finds.
         "channel" | "peer" | "tracker" => Vec::new(),
         _ => unreachable!("no target {target}"),
@@ -254,5 +255,54 @@ fn tracker_lists() -> Vec<Seed> {
         ("escape", text("\u{1b}]0;title\u{7}:7\n")),
         ("mark", text("\u{feff}10.0.0.1:7\n")),
         ("no_text", vec![b'1', 0xff, 0xfe, b'\n']),
+    ]
+}
+
+/// A scenario that is read.
+const SCENARIO: &str = r#"about = "A few peers."
+
+[line]
+up = "1 MiB/s"
+down = "4 MiB/s"
+latency = "10 ms"
+
+[file.film]
+pieces = 24
+
+[class.seeder]
+count = 1
+seeds = true
+
+[class.leecher]
+count = 6
+
+[band.completed_percent]
+min = 100
+"#;
+
+fn scenarios() -> Vec<Seed> {
+    let with = |more: &str| format!("{SCENARIO}\n{more}").into_bytes();
+    let changed = |from: &str, to: &str| SCENARIO.replacen(from, to, 1).into_bytes();
+    vec![
+        ("small", SCENARIO.into()),
+        ("numbers", changed("\"1 MiB/s\"", "1048576")),
+        ("seeds", changed("\n\n", "\nseeds = [1, 2, 3]\nheavy = true\n\n")),
+        ("arrivals", changed("count = 6", "count = 6\nat = \"2 s\"\nover = \"1 min\"")),
+        ("by_chance", changed("count = 6", "per_s = 2.5\ndwell_mean = \"4 s\"")),
+        ("leave", changed("count = 6", "count = 6\nleave_after_uploads = 24")),
+        ("liar", changed("count = 6", "count = 6\nbehaviour = \"corrupt\"")),
+        ("churn", with("[fault.churn]\nkind = \"churn\"\nper_s = 0.3\nback_after = \"8 s\"\n")),
+        ("partition", with("[fault.cut]\nkind = \"partition\"\nshare = 0.3\nat = 5\nuntil = 9\n")),
+        ("variants", with("[variant.many]\nclass.leecher.count = 9\n[variant.few]\nheavy = true\n")),
+        ("strange_name", changed("[file.film]", "[file.\"fi\u{301}lm\"]")),
+        ("strange_text", changed("A few peers.", "\\u0007 \u{301} \\\"few\\\" {peers}")),
+        ("no_number", changed("min = 100", "min = nan")),
+        ("no_end", changed("min = 100", "max = inf")),
+        ("empty", Vec::new()),
+        ("unknown_key", changed("count = 6", "cuont = 6")),
+        ("unknown_unit", changed("\"1 MiB/s\"", "\"1 furlong\"")),
+        ("escape", changed("count = 6", "cuont = 6 # \u{202e}\u{1b}]0;title")),
+        ("long_line", changed("count = 6", &format!("cuont = 6 # {}", "x".repeat(2_000)))),
+        ("no_table", changed("[line]", "[line")),
     ]
 }

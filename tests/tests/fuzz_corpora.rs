@@ -13,11 +13,12 @@ use tests::{fuzz, seeds};
 
 type Target = (&'static str, fn(&[u8]));
 
-const TARGETS: [Target; 7] = [
+const TARGETS: [Target; 8] = [
     ("frame", fuzz::frame),
     ("message", fuzz::message),
     ("tracker_info", fuzz::tracker_info),
     ("ticket", fuzz::ticket),
+    ("scenario", fuzz::scenario),
     ("channel", fuzz::channel),
     ("peer", fuzz::peer),
     ("tracker", fuzz::tracker),
@@ -124,6 +125,11 @@ proptest! {
     #[test]
     fn bytes_near_a_message_are_taken(data in near_a_seed("message")) {
         fuzz::message(&data);
+    }
+
+    #[test]
+    fn bytes_near_a_scenario_are_taken(data in near_a_seed("scenario")) {
+        fuzz::scenario(&data);
     }
 
     #[test]

@@ -24,6 +24,9 @@ const WARM_UP: f64 = 0.4;
 /// A run that takes this many times its bound makes no progress, unless the file says otherwise.
 const PATIENCE: u64 = 20;
 
+/// What is said where something would happen never, backwards, or without a pause.
+const PER_S: &str = "per_s is out of range: choose more than 0 and at most 1000000";
+
 /// Makes a scenario of what a file says.
 pub(super) fn resolve(source: &str, variant: Option<String>, said: Text) -> Result<Scenario, BadScenario> {
     let check = Check { source };
@@ -197,9 +200,8 @@ impl Check<'_> {
         let at = class.at.map_or(Span::ZERO, |Length(at)| at);
         match (&class.per_s, class.over) {
             (Some(rate), None) if class.at.is_none() => {
-                let why = "per_s is out of range: choose more than 0 and at most 1000000";
-                let positive = *rate.get_ref() > 0.0 && *rate.get_ref() <= 1e6;
-                if positive { Ok(Arrival::Poisson(*rate.get_ref())) } else { Err(self.at(rate.span(), why)) }
+                let per_s = *rate.get_ref();
+                if is_rate(per_s) { Ok(Arrival::Poisson(per_s)) } else { Err(self.at(rate.span(), PER_S)) }
             }
             (Some(_), _) => Err(self.at(span.clone(), "per_s goes with neither at nor over: choose one")),
             (None, Some(Length(over))) => Ok(Arrival::Over(at, over)),
@@ -266,6 +268,12 @@ impl Check<'_> {
                 .class_named(said.class.as_ref(), classes, span.clone())?
                 .map_or(Whom::Fetchers, Whom::Class),
         };
+        if said.per_s.is_some_and(|per_s| !is_rate(per_s)) {
+            return Err(self.at(span.clone(), PER_S));
+        }
+        if said.factor.is_some_and(|factor| !(0.001..=1e6).contains(&factor)) {
+            return Err(self.at(span.clone(), "factor is out of range: choose 0.001 to 1000000"));
+        }
         let needed = match kind.needs() {
             Needs::Nothing => Vec::new(),
             Needs::Chance => vec![("chance", said.chance.is_some())],
@@ -273,14 +281,11 @@ impl Check<'_> {
             Needs::ChanceAndAmount => {
                 vec![("chance", said.chance.is_some()), ("amount", said.amount.is_some())]
             }
-            Needs::Factor => {
-                vec![("factor", said.factor.is_some_and(|factor| (0.001..=1e6).contains(&factor)))]
-            }
-            Needs::PerS => vec![("per_s", said.per_s.is_some_and(|per_s| per_s > 0.0))],
+            Needs::Factor => vec![("factor", said.factor.is_some())],
+            Needs::PerS => vec![("per_s", said.per_s.is_some())],
         };
         if let Some((key, _)) = needed.into_iter().find(|(_, there)| !there) {
-            let why =
-                format!("a fault of kind {:?} needs {key}, above 0; see scenarios/README.md", kind.name());
+            let why = format!("a fault of kind {:?} needs {key}; see scenarios/README.md", kind.name());
             return Err(self.at(span.clone(), &why));
         }
         Ok(Fault {
@@ -313,6 +318,9 @@ impl Check<'_> {
             if band.min.is_none() && band.max.is_none() {
                 return Err(self.at(span, "the band is open at both ends: give it a min or a max"));
             }
+            if [band.min, band.max, band.stretch].into_iter().flatten().any(|bound| !bound.is_finite()) {
+                return Err(self.at(span, "a bound is a number: leave out what is not bounded"));
+            }
             if band.min.zip(band.max).is_some_and(|(min, max)| min > max) {
                 return Err(self.at(span, "nothing lies in the band: let min be at most max"));
             }
@@ -322,6 +330,11 @@ impl Check<'_> {
         });
         bands.collect()
     }
+}
+
+/// Whether something may happen so often.
+fn is_rate(per_s: f64) -> bool {
+    per_s > 0.0 && per_s <= 1e6
 }
 
 /// Whether the times of a fault make sense together; if not, what to do.

@@ -15,10 +15,15 @@ use std::ops::Range;
 use crate::measure::Measure;
 use crate::network::Access;
 use crate::world::Costs;
+use engine::name::is_unprintable;
 use engine::peer::strategy::Strategy;
 use engine::piece::Size;
 use engine::time::Span;
 pub use fault::{Behaviour, Fault, FaultKind, Needs, Strength, Whom};
+
+/// Most characters that are shown of what is wrong, with all that it could be, and of the line.
+const WHY_MAX: usize = 800;
+const LINE_MAX: usize = 200;
 
 /// Most peers of a run.
 pub const PEERS_MAX: u32 = 200_000;
@@ -191,9 +196,22 @@ impl BadScenario {
         let line = before.matches('\n').count() + 1;
         let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
         let source = text.lines().nth(line - 1).unwrap_or_default();
-        let why = why.trim_end();
-        BadScenario(format!("line {line}, column {column}: {why}\n  | {source}"))
+        BadScenario(format!(
+            "line {line}, column {column}: {}\n  | {}",
+            shown(why.trim_end(), WHY_MAX),
+            shown(source, LINE_MAX)
+        ))
     }
+}
+
+/// A text as a terminal may show it: not too long, and with nothing in it that would do something there.
+fn shown(text: &str, max: usize) -> String {
+    let mut shown: String =
+        text.chars().take(max).map(|c| if is_unprintable(c) { '\u{fffd}' } else { c }).collect();
+    if text.chars().nth(max).is_some() {
+        shown.push_str("...");
+    }
+    shown
 }
 
 impl fmt::Display for BadScenario {

@@ -71,6 +71,32 @@ fn a_mistake_is_answered_with_line_column_and_remedy() {
 }
 
 #[test]
+fn what_is_no_number_or_would_never_end_is_refused() {
+    let fault = |said: &str| refusal("[band", &format!("[fault.cut]\nuntil = 9\n{said}\n[band"));
+    assert!(fault("kind = \"churn\"\nper_s = inf").contains("per_s is out of range: choose more than 0"));
+    assert!(fault("kind = \"reset\"\nper_s = -1.0").contains("per_s is out of range"));
+    assert!(fault("kind = \"slow-disk\"\nfactor = nan").contains("factor is out of range: choose 0.001 to"));
+    assert!(fault("kind = \"slow-disk\"").contains("needs factor"));
+    assert!(refusal("min = 100", "min = nan").contains("a bound is a number"));
+}
+
+#[test]
+fn what_a_file_says_does_nothing_to_the_terminal() {
+    let wrong = refusal("count = 6", "cuont = 6 # \u{1b}]0;title\u{202e}");
+    assert!(wrong.contains("| cuont = 6 # \u{fffd}]0;title\u{fffd}"), "{wrong}");
+    let long = refusal("count = 6", &format!("cuont = 6 # {}", "x".repeat(5_000)));
+    assert!(long.len() < 1_000 && long.contains("xxx..."), "{long}");
+}
+
+#[test]
+fn names_of_all_sorts_are_written_as_they_were_read() {
+    let strange =
+        SMALL.replace("[class.leecher]", r#"[class."a\"b'\u0301 {c}"]"#).replace("A few", r"\t\u0007 A few");
+    let read = Scenario::parse(&strange).unwrap();
+    assert_eq!(Scenario::parse(&read[0].to_toml()).unwrap(), read);
+}
+
+#[test]
 fn a_measure_that_means_nothing_for_a_scenario_is_refused() {
     let wrong = refusal("[band.completed_percent]\nmin = 100", "[band.growth_ratio]\nmax = 1");
     assert!(wrong.contains("growth_ratio does not suit this scenario"), "{wrong}");

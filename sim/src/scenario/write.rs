@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use engine::name::is_unprintable;
 use engine::time::Span;
 
 use super::{Arrival, Behaviour, Class, Departure, End, Fault, Scenario, Whom};
@@ -11,7 +12,7 @@ impl Scenario {
     #[must_use]
     pub fn to_toml(&self) -> String {
         let mut out = Text(String::new());
-        out.key("about", &format!("{:?}", self.about));
+        out.text("about", &self.about);
         out.key("seeds", &format!("{:?}", self.seeds));
         match self.end {
             End::After(span) => out.time("duration", span),
@@ -38,8 +39,10 @@ impl Scenario {
         self.faults.iter().for_each(|fault| out.fault(fault, &self.classes));
         for band in &self.bands {
             out.head("band", Some(&band.name));
-            out.key("measure", &format!("{:?}", band.measure.name()));
-            out.maybe("class", band.class.map(|class| format!("{:?}", self.classes[class].name)));
+            out.text("measure", band.measure.name());
+            if let Some(class) = band.class {
+                out.text("class", &self.classes[class].name);
+            }
             out.maybe("min", band.min.map(|min| format!("{min:?}")));
             out.maybe("max", band.max.map(|max| format!("{max:?}")));
             out.maybe("stretch", band.stretch.map(|goal| format!("{goal:?}")));
@@ -60,13 +63,17 @@ impl Text {
     fn head(&mut self, table: &str, name: Option<&str>) {
         self.0.push('\n');
         match name {
-            Some(name) => self.line(&format!("[{table}.{name:?}]")),
+            Some(name) => self.line(&format!("[{table}.{}]", quoted(name))),
             None => self.line(&format!("[{table}]")),
         }
     }
 
     fn key(&mut self, key: &str, value: &str) {
         let _infallible = writeln!(self.0, "{key} = {value}");
+    }
+
+    fn text(&mut self, key: &str, text: &str) {
+        self.key(key, &quoted(text));
     }
 
     fn maybe(&mut self, key: &str, value: Option<String>) {
@@ -93,10 +100,10 @@ impl Text {
         self.key("up", &class.access.up.to_string());
         self.key("down", &class.access.down.to_string());
         self.time("latency", class.access.latency);
-        self.key("strategy", &format!("{:?}", class.strategy.name()));
+        self.text("strategy", class.strategy.name());
         self.flag("seeds", class.seeds);
         if class.behaviour != Behaviour::Honest {
-            self.key("behaviour", &format!("{:?}", class.behaviour.name()));
+            self.text("behaviour", class.behaviour.name());
         }
         match class.arrival {
             Arrival::At(at) => self.time("at", at),
@@ -117,12 +124,12 @@ impl Text {
 
     fn fault(&mut self, fault: &Fault, classes: &[Class]) {
         self.head("fault", Some(&fault.name));
-        self.key("kind", &format!("{:?}", fault.kind.name()));
+        self.text("kind", fault.kind.name());
         if !fault.kind.is_the_trackers() {
             match fault.whom {
                 Whom::Fetchers => {}
-                Whom::Class(class) => self.key("class", &format!("{:?}", classes[class].name)),
-                Whom::Tracker => self.key("class", "\"tracker\""),
+                Whom::Class(class) => self.text("class", &classes[class].name),
+                Whom::Tracker => self.text("class", "tracker"),
             }
             self.key("share", &format!("{:?}", fault.share));
         }
@@ -139,4 +146,14 @@ impl Text {
         self.time("amount", strength.amount);
         self.key("factor", &format!("{:?}", strength.factor));
     }
+}
+
+/// A text as TOML writes it on one line, as a value or as a key. (Rust escapes other characters, and in another way.)
+fn quoted(text: &str) -> String {
+    let escaped = text.chars().map(|c| match c {
+        '"' | '\\' => format!("\\{c}"),
+        c if is_unprintable(c) => format!("\\U{:08X}", u32::from(c)),
+        c => c.into(),
+    });
+    format!("\"{}\"", escaped.collect::<String>())
 }
