@@ -239,6 +239,22 @@ fn false_hashes() {
 }
 
 #[test]
+fn hashes_come_in_pages_and_each_in_its_place() {
+    let list = whole().survey().1.list().clone();
+    let mut scene = Scene::fetching();
+    scene.await_word("a request for hashes", |m| matches!(m, M::GetHashes { from: 0, .. }));
+    scene.say(M::Hashes { file: MINE, from: 0, list: SharedList::new(list[..5].into()) });
+    scene.await_word("a request for the rest", |m| matches!(m, M::GetHashes { from: 5, .. }));
+    scene.say(M::Hashes { file: MINE, from: 5, list: SharedList::new(list[5..].into()) });
+    scene.await_word("a request for a slot", |m| matches!(m, M::Ask { .. }));
+
+    let mut scene = Scene::fetching();
+    scene.await_word("a request for hashes", |m| matches!(m, M::GetHashes { from: 0, .. }));
+    scene.say(M::Hashes { file: MINE, from: 5, list: SharedList::new(list) });
+    scene.expect(Violation::FalseHashes);
+}
+
+#[test]
 fn data_that_was_not_asked_for() {
     let mut scene = Scene::fetching();
     let hers = scene.hers();

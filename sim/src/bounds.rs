@@ -117,12 +117,12 @@ fn honest(scenario: &Scenario) -> impl Iterator<Item = &Class> {
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
-    reason = "seconds, positive and far below 2^63"
+    reason = "positive; what is too long for a number becomes the largest"
 )]
 pub fn rough(scenario: &Scenario) -> Span {
     let fetchers = || honest(scenario).filter(|class| !class.seeds);
     let crowd = Crowd {
-        completers: fetchers().map(|class| class.count).sum(),
+        completers: fetchers().fold(0, |sum: u32, class| sum.saturating_add(class.count)),
         down_min: fetchers().map(|class| class.access.down).min().unwrap_or(u64::MAX),
     };
     let last = scenario.classes.iter().map(|class| match class.arrival {
@@ -131,5 +131,6 @@ pub fn rough(scenario: &Scenario) -> Span {
         Arrival::Poisson(_) => Span::ZERO,
     });
     let latest = last.max().unwrap_or(Span::ZERO);
-    Span(latest.0 + (kumar_ross_s(scenario, crowd) * 1e6) as u64 + 1_000)
+    let fetching_us = (kumar_ross_s(scenario, crowd) * 1e6) as u64;
+    Span(fetching_us.saturating_add(latest.0).saturating_add(1_000))
 }

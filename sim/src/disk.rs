@@ -262,3 +262,33 @@ impl Disk {
 fn closed() -> Outcome {
     Outcome::Failed(DiskError::Other("the file is not open".into()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_synced_or_once_kept_no_crash_takes() {
+        let (mut disk, mut digests) = (Disk::default(), Digests::default());
+        let size = Size::new(4 * u64::from(engine::piece::PIECE_LEN)).unwrap();
+        let whole = Whole { content: ContentId(1), size };
+        let (place, file) = (Place((*b"f").into()), FileId(1));
+        let (content, _) = digests.survey(whole);
+        disk.open_part(file, place.clone(), (size, content.hashes), false, &mut digests);
+        let mut write = |disk: &mut Disk, piece| {
+            let (extent, bytes) = (size.extent(file, piece).unwrap(), whole.piece(piece));
+            let cv = digests.of(whole, &bytes).cv;
+            assert_eq!(disk.write(extent, bytes, cv, &mut digests), Outcome::Done);
+        };
+        write(&mut disk, 2);
+        assert_eq!(disk.sync(file), Outcome::Done);
+        write(&mut disk, 0);
+        write(&mut disk, 3);
+        let mut tosses = [true, false].into_iter();
+        disk.lose_unsynced(|| tosses.next().unwrap());
+        let held = |disk: &Disk| disk.pieces_at(&place, 4).iter().collect::<Vec<_>>();
+        assert_eq!(held(&disk), [0, 2]);
+        disk.lose_unsynced(|| unreachable!("nothing is left to toss for"));
+        assert_eq!(held(&disk), [0, 2]);
+    }
+}

@@ -48,6 +48,9 @@ enum Whom {
 impl World {
     /// Keeps the look ahead as far from the events as it is, of which one happens now.
     pub(crate) fn look_ahead(&mut self) {
+        if !FETCHES {
+            return;
+        }
         if self.lookahead.rest > 0 {
             self.lookahead.rest -= 1;
             return;
@@ -76,7 +79,10 @@ impl World {
             }
         };
         let node = &self.nodes[node.0];
-        if step < 2 {
+        if step == 0 {
+            return;
+        }
+        if step == 1 {
             [at(&node.kind), at(&node.wake), at(&node.clock)].into_iter().for_each(fetch);
             if link.is_none() {
                 [at(&node.jobs), at(&node.line)].into_iter().for_each(fetch);
@@ -123,6 +129,9 @@ pub(crate) fn fetch_all<T>(of: &T) {
 const fn at<T>(of: &T) -> *const u8 {
     ptr::from_ref(of).cast()
 }
+
+/// Whether it is known how to have memory fetched.
+const FETCHES: bool = cfg!(target_arch = "x86_64");
 
 /// Has a line of memory fetched, and does not wait for it.
 #[cfg(target_arch = "x86_64")]

@@ -283,26 +283,32 @@ min = 100
 fn scenarios() -> Vec<Seed> {
     let with = |more: &str| format!("{SCENARIO}\n{more}").into_bytes();
     let changed = |from: &str, to: &str| SCENARIO.replacen(from, to, 1).into_bytes();
+    let leechers = |said: &str| changed("count = 6", said);
+    let head = |said: &str| format!("{said}\n{SCENARIO}");
+    let by_chance = "per_s = 2.5\ndwell_mean = \"4 s\"";
     vec![
         ("small", SCENARIO.into()),
         ("numbers", changed("\"1 MiB/s\"", "1048576")),
-        ("seeds", changed("\n\n", "\nseeds = [1, 2, 3]\nheavy = true\n\n")),
-        ("arrivals", changed("count = 6", "count = 6\nat = \"2 s\"\nover = \"1 min\"")),
-        ("by_chance", changed("count = 6", "per_s = 2.5\ndwell_mean = \"4 s\"")),
-        ("leave", changed("count = 6", "count = 6\nleave_after_uploads = 24")),
-        ("liar", changed("count = 6", "count = 6\nbehaviour = \"corrupt\"")),
-        ("churn", with("[fault.churn]\nkind = \"churn\"\nper_s = 0.3\nback_after = \"8 s\"\n")),
+        ("seeds", head("seeds = [1, 2, 3]\nheavy = true").into()),
+        ("arrivals", leechers("count = 6\nat = \"2 s\"\nover = \"1 min\"")),
+        ("by_chance", head("duration = \"1 min\"").replace("count = 6", by_chance).into()),
+        ("leave", leechers("count = 6\nleave_after_uploads = 24")),
+        ("liar", leechers("count = 6\nbehaviour = \"liar\"")),
+        ("churn", with("[fault.a]\nkind = \"churn\"\nper_s = 0.3\nuntil = 60\nback_after = \"8 s\"\n")),
         ("partition", with("[fault.cut]\nkind = \"partition\"\nshare = 0.3\nat = 5\nuntil = 9\n")),
         ("variants", with("[variant.many]\nclass.leecher.count = 9\n[variant.few]\nheavy = true\n")),
         ("strange_name", changed("[file.film]", "[file.\"fi\u{301}lm\"]")),
-        ("strange_text", changed("A few peers.", "\\u0007 \u{301} \\\"few\\\" {peers}")),
-        ("no_number", changed("min = 100", "min = nan")),
-        ("no_end", changed("min = 100", "max = inf")),
-        ("empty", Vec::new()),
-        ("unknown_key", changed("count = 6", "cuont = 6")),
-        ("unknown_unit", changed("\"1 MiB/s\"", "\"1 furlong\"")),
-        ("escape", changed("count = 6", "cuont = 6 # \u{202e}\u{1b}]0;title")),
-        ("long_line", changed("count = 6", &format!("cuont = 6 # {}", "x".repeat(2_000)))),
-        ("no_table", changed("[line]", "[line")),
+        ("strange_text", changed("A few peers.", "\u{301} \\\"few\\\" \\\\ {peers}")),
+        ("slow", changed("1 MiB/s", "1 B/s")),
+        ("broken_text", changed("A few peers.", "\\u0007")),
+        ("broken_number", changed("min = 100", "min = nan")),
+        ("broken_bound", changed("min = 100", "max = inf")),
+        ("broken_empty", Vec::new()),
+        ("broken_key", leechers("cuont = 6")),
+        ("broken_unit", changed("\"1 MiB/s\"", "\"1 furlong\"")),
+        ("broken_escape", leechers("cuont = 6 # \u{202e}\u{1b}]0;title")),
+        ("broken_long_line", leechers(&format!("cuont = 6 # {}", "x".repeat(2_000)))),
+        ("broken_long_key", leechers(&format!("\"{}\" = 6", "\u{540d}".repeat(350)))),
+        ("broken_table", changed("[line]", "[line")),
     ]
 }

@@ -89,6 +89,14 @@ fn seeds_are_valid_or_broken_as_their_names_say() {
     }
 }
 
+#[test]
+fn scenarios_are_read_or_broken_as_their_names_say() {
+    for (name, bytes) in seeds::of("scenario") {
+        let read = sim::scenario::Scenario::parse(str::from_utf8(&bytes).unwrap());
+        assert_eq!(read.is_err(), name.starts_with("broken_"), "{name}: {read:?}");
+    }
+}
+
 /// A seed of `target` with some bytes changed, and its end cut off.
 fn near_a_seed(target: &'static str) -> impl Strategy<Value = Vec<u8>> {
     let seeds: Vec<Vec<u8>> = seeds::of(target).into_iter().map(|(_, bytes)| bytes).collect();

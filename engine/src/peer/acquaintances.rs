@@ -14,7 +14,7 @@ use super::file::Key;
 use super::turn::Turn;
 use crate::id::{DeviceId, FileId};
 use crate::limits::LISTED_REMEMBERED_MAX;
-use crate::name::GroupName;
+use crate::name::{FileName, GroupName};
 use crate::piece::Content;
 use crate::table::Table;
 use crate::wire::tracker::{Answer, PeerInfo};
@@ -22,7 +22,7 @@ use crate::wire::tracker::{Answer, PeerInfo};
 /// What trackers have said in this session.
 #[derive(Debug, Default)]
 pub(super) struct Acquaintances {
-    files: Table<Key, Content>,
+    files: Table<GroupName, Table<FileName, Content>>,
     /// Where members of a group listen: the last that were named, as many as a download seeks neighbours.
     devices: Table<GroupName, Table<DeviceId, SocketAddr>>,
 }
@@ -33,13 +33,15 @@ impl Acquaintances {
     }
 
     pub(super) fn forget_group(&mut self, group: &GroupName) {
-        self.files.retain(|(other, _), _| other != group);
+        self.files.remove(group);
         self.devices.remove(group);
     }
 
     /// A file is no longer listed.
     pub(super) fn forget_file(&mut self, key: &Key) {
-        self.files.remove(key);
+        if let Some(files) = self.files.get_mut(&key.0) {
+            files.remove(&key.1);
+        }
     }
 
     /// A tracker lists files of a group. When there is no more room, those listed last stay.
@@ -49,11 +51,13 @@ impl Acquaintances {
             Answer::File { row, .. } => core::slice::from_ref(&**row),
             _ => return,
         };
-        if self.files.len() + rows.len() > LISTED_REMEMBERED_MAX {
+        let known: usize = self.files.values().map(Table::len).sum();
+        if known + rows.len() > LISTED_REMEMBERED_MAX {
             self.files.clear();
         }
+        let files = self.files.or_default(group.clone());
         for row in rows {
-            self.files.insert((group.clone(), row.name.clone()), row.content);
+            files.insert(row.name.clone(), row.content);
         }
     }
 
@@ -75,7 +79,7 @@ impl Acquaintances {
 impl Peer {
     /// What a tracker has said to be in a file, if that is enough to fetch it without one.
     pub(super) fn listed_before(&self, key: &Key, turn: &Turn<'_>) -> Option<Content> {
-        let content = self.acquaintances.files.get(key)?;
+        let content = self.acquaintances.files.get(&key.0)?.get(&key.1)?;
         self.papers.admit_to(&key.0, turn.now).then_some(*content)
     }
 

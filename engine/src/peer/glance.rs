@@ -19,7 +19,7 @@ pub const STEPS: usize = 5;
 const LINE: usize = 64;
 
 /// What is said of an input before it is given.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct Glance {
     /// From which link it comes, if from any.
     pub link: Option<LinkId>,
@@ -28,7 +28,7 @@ pub struct Glance {
 }
 
 impl Peer {
-    /// Names the lines of memory that an input needs and that can be known at this step: the first is 0.
+    /// Names the lines of memory that an input needs and that can be known at this step: the first is 0. It is taken to be about the first file.
     pub fn glance(&self, glance: Glance, step: usize, fetch: &mut impl FnMut(*const u8)) {
         let file = || self.files.table.values().next();
         match step {

@@ -68,8 +68,7 @@ impl<T, const MAX: usize> SharedList<T, MAX> {
 
 impl<T: Encode, const MAX: usize> Encode for SharedList<T, MAX> {
     fn encode<E: Encoder>(&self, encoder: &mut E) -> Result<(), EncodeError> {
-        (self.0.len() as u64).encode(encoder)?;
-        self.0.iter().try_for_each(|item| item.encode(encoder))
+        write(&self.0, encoder)
     }
 }
 
@@ -87,8 +86,7 @@ impl<'de, C, T: BorrowDecode<'de, C>, const MAX: usize> BorrowDecode<'de, C> for
 
 impl<T: Encode, const MAX: usize> Encode for List<T, MAX> {
     fn encode<E: Encoder>(&self, encoder: &mut E) -> Result<(), EncodeError> {
-        (self.0.len() as u64).encode(encoder)?;
-        self.0.iter().try_for_each(|item| item.encode(encoder))
+        write(&self.0, encoder)
     }
 }
 
@@ -102,6 +100,11 @@ impl<'de, C, T: BorrowDecode<'de, C>, const MAX: usize> BorrowDecode<'de, C> for
     fn borrow_decode<D: BorrowDecoder<'de, Context = C>>(decoder: &mut D) -> Result<Self, DecodeError> {
         gather::<T, D, MAX>(decoder, T::borrow_decode)
     }
+}
+
+fn write<T: Encode, E: Encoder>(items: &[T], encoder: &mut E) -> Result<(), EncodeError> {
+    (items.len() as u64).encode(encoder)?;
+    items.iter().try_for_each(|item| item.encode(encoder))
 }
 
 fn gather<T, D: Decoder, const MAX: usize>(

@@ -3,17 +3,18 @@
 use std::ops::Range;
 
 use engine::limits::NEIGHBOURS_WANTED;
-use engine::name::{FileName, UserName};
+use engine::name::{FileName, UserName, is_unprintable};
 use engine::piece::{PIECE_LEN, Size};
 use engine::time::Span;
 use toml::Spanned;
 
 use super::text::{self, Text};
-use super::units::{Length, Rate};
+use super::units::{Length, Rate, TIME_MAX};
 use super::{
     Arrival, BadScenario, Band, Class, Departure, End, Fault, FaultKind, FileSpec, Needs, PEERS_MAX,
     Scenario, Strength, Whom,
 };
+use crate::bounds::rough;
 use crate::measure::Measure;
 use crate::network::Access;
 use crate::world::Costs;
@@ -30,13 +31,15 @@ const PER_S: &str = "per_s is out of range: choose more than 0 and at most 10000
 /// Makes a scenario of what a file says.
 pub(super) fn resolve(source: &str, variant: Option<String>, said: Text) -> Result<Scenario, BadScenario> {
     let check = Check { source };
+    check.shows(said.about.span(), said.about.get_ref())?;
+    check.shows(0..0, variant.as_deref().unwrap_or_default())?;
     let files = check.files(&said.file)?;
     let classes = check.classes(&said)?;
     let faults = check.faults(&said, &classes)?;
     let bands = check.bands(&said, &classes)?;
     let mut scenario = Scenario {
         variant,
-        about: said.about,
+        about: said.about.into_inner(),
         seeds: said.seeds,
         end: End::Settled(Span::ZERO),
         warm_up: said.warm_up.map_or(WARM_UP, |share| share.0),
@@ -53,7 +56,7 @@ pub(super) fn resolve(source: &str, variant: Option<String>, said: Text) -> Resu
     scenario.end = match (said.duration, said.time_max) {
         (Some(Length(span)), _) => End::After(span),
         (None, Some(Length(span))) => End::Settled(span),
-        (None, None) => End::Settled(crate::bounds::rough(&scenario) * PATIENCE),
+        (None, None) => End::Settled(Span(rough(&scenario).0.saturating_mul(PATIENCE)).min(TIME_MAX)),
     };
     check.whole(&scenario, &said.class, &said.file)?;
     for band in &scenario.bands {
@@ -268,6 +271,7 @@ impl Check<'_> {
                 .class_named(said.class.as_ref(), classes, span.clone())?
                 .map_or(Whom::Fetchers, Whom::Class),
         };
+        self.shows(span.clone(), name)?;
         if said.per_s.is_some_and(|per_s| !is_rate(per_s)) {
             return Err(self.at(span.clone(), PER_S));
         }
@@ -305,6 +309,14 @@ impl Check<'_> {
         })
     }
 
+    /// What a file says is shown: on one line of a terminal, which does nothing else.
+    fn shows(&self, span: Range<usize>, text: &str) -> Result<(), BadScenario> {
+        if text.chars().any(is_unprintable) {
+            return Err(self.at(span, "a text or name is shown on one line: leave out what cannot be"));
+        }
+        Ok(())
+    }
+
     fn bands(&self, said: &Text, classes: &[Class]) -> Result<Vec<Band>, BadScenario> {
         let bands = said.band.iter().map(|(name, band)| {
             let (span, band) = (band.span(), band.get_ref());
@@ -315,6 +327,7 @@ impl Check<'_> {
                     self.at(span.clone(), &why)
                 })?,
             };
+            self.shows(span.clone(), name)?;
             if band.min.is_none() && band.max.is_none() {
                 return Err(self.at(span, "the band is open at both ends: give it a min or a max"));
             }

@@ -206,12 +206,19 @@ impl BadScenario {
 
 /// A text as a terminal may show it: not too long, and with nothing in it that would do something there.
 fn shown(text: &str, max: usize) -> String {
-    let mut shown: String =
-        text.chars().take(max).map(|c| if is_unprintable(c) { '\u{fffd}' } else { c }).collect();
+    let mut shown: String = text.chars().take(max).map(shown_as).collect();
     if text.chars().nth(max).is_some() {
         shown.push_str("...");
     }
     shown
+}
+
+fn shown_as(c: char) -> char {
+    match c {
+        '\t' => ' ',
+        c if is_unprintable(c) => '\u{fffd}',
+        c => c,
+    }
 }
 
 impl fmt::Display for BadScenario {

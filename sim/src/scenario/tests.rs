@@ -86,13 +86,28 @@ fn what_a_file_says_does_nothing_to_the_terminal() {
     assert!(wrong.contains("| cuont = 6 # \u{fffd}]0;title\u{fffd}"), "{wrong}");
     let long = refusal("count = 6", &format!("cuont = 6 # {}", "x".repeat(5_000)));
     assert!(long.len() < 1_000 && long.contains("xxx..."), "{long}");
+    let shown = "a text or name is shown on one line";
+    assert!(refusal("A few", r"\u0007A few").starts_with(&format!("line 1, column 9: {shown}")));
+    assert!(
+        refusal("[band.comp", "[band.\"\\u202E\"]\nmeasure = \"makespan_s\"\nmax = 1\n[band.comp")
+            .contains(shown)
+    );
 }
 
 #[test]
 fn names_of_all_sorts_are_written_as_they_were_read() {
     let strange =
-        SMALL.replace("[class.leecher]", r#"[class."a\"b'\u0301 {c}"]"#).replace("A few", r"\t\u0007 A few");
+        SMALL.replace("[class.leecher]", r#"[class."a\"b'\u0301 {c}"]"#).replace("A few", r#"A \\ \"few\""#);
     let read = Scenario::parse(&strange).unwrap();
+    assert_eq!(Scenario::parse(&read[0].to_toml()).unwrap(), read);
+}
+
+#[test]
+fn a_run_that_would_take_for_ever_has_an_end_that_can_be_written() {
+    let slow =
+        SMALL.replace("8 MiB/s", "1 B/s").replace("time_max = \"10 min\"\n", "").replace("= 24", "= 2000000");
+    let read = Scenario::parse(&slow).unwrap();
+    assert_eq!(read[0].end, End::Settled(units::TIME_MAX));
     assert_eq!(Scenario::parse(&read[0].to_toml()).unwrap(), read);
 }
 

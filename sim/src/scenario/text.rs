@@ -15,7 +15,7 @@ use crate::measure::Measure;
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Text {
-    pub(super) about: String,
+    pub(super) about: Spanned<String>,
     #[serde(default = "one_seed")]
     pub(super) seeds: Vec<u64>,
     #[serde(default)]

@@ -23,7 +23,10 @@ const BYTES: &[(&str, f64)] = &[
     ("TiB", 1_099_511_627_776.0),
 ];
 
-/// A length of time: seconds, or a text such as `"10 ms"`. At most ten years.
+/// The longest time that a file can say: ten years, in microseconds.
+pub(super) const TIME_MAX: Span = Span(320_000_000_000_000);
+
+/// A length of time: seconds, or a text such as `"10 ms"`. At most [`TIME_MAX`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Length(pub(super) Span);
 
@@ -42,7 +45,7 @@ pub(super) struct Share(pub(super) f64);
 impl<'de> Deserialize<'de> for Length {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Length, D::Error> {
         let kind = Kind { what: "a time", like: "\"10 ms\"", base: 1e6, units: TIMES, per: "" };
-        quantity(from, &kind, 0.0..=3.2e14).map(|micros| Length(Span(whole(micros))))
+        quantity(from, &kind, 0.0..=TIME_MAX.0 as f64).map(|micros| Length(Span(whole(micros))))
     }
 }
 

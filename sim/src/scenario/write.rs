@@ -2,7 +2,6 @@
 
 use std::fmt::Write as _;
 
-use engine::name::is_unprintable;
 use engine::time::Span;
 
 use super::{Arrival, Behaviour, Class, Departure, End, Fault, Scenario, Whom};
@@ -148,12 +147,7 @@ impl Text {
     }
 }
 
-/// A text as TOML writes it on one line, as a value or as a key. (Rust escapes other characters, and in another way.)
+/// A text as TOML writes it, as a value or as a key. What would need other escapes is in none.
 fn quoted(text: &str) -> String {
-    let escaped = text.chars().map(|c| match c {
-        '"' | '\\' => format!("\\{c}"),
-        c if is_unprintable(c) => format!("\\U{:08X}", u32::from(c)),
-        c => c.into(),
-    });
-    format!("\"{}\"", escaped.collect::<String>())
+    format!("\"{}\"", text.replace('\\', r"\\").replace('"', "\\\""))
 }
