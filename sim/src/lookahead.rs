@@ -79,22 +79,20 @@ impl World {
             }
         };
         let node = &self.nodes[node.0];
-        if step == 0 {
-            return;
-        }
-        if step == 1 {
-            [at(&node.kind), at(&node.wake), at(&node.clock)].into_iter().for_each(fetch);
-            if link.is_none() {
-                [at(&node.jobs), at(&node.line)].into_iter().for_each(fetch);
+        match (step, &node.kind) {
+            (0, _) | (2.., Kind::Tracker(_) | Kind::Puppet(_)) => {}
+            (1, kind) => {
+                [at(kind), at(&node.wake), at(&node.clock)].into_iter().for_each(fetch);
+                if link.is_none() {
+                    [at(&node.jobs), at(&node.line)].into_iter().for_each(fetch);
+                }
             }
-            return;
-        }
-        let Kind::Client(client) = &node.kind else { return };
-        if step == 2 {
-            return fetch(at(&client.machine));
-        }
-        if let Some(machine) = &client.machine {
-            machine.glance(Glance { link, piece: coming.piece }, step - STEPS_TO_MACHINE, &mut fetch);
+            (2, Kind::Client(client)) => fetch(at(&client.machine)),
+            (STEPS_TO_MACHINE.., Kind::Client(client)) => {
+                let glance = Glance { link, piece: coming.piece };
+                let machine = client.machine.iter();
+                machine.for_each(|machine| machine.glance(glance, step - STEPS_TO_MACHINE, &mut fetch));
+            }
         }
     }
 }
