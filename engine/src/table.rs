@@ -2,7 +2,7 @@
 //!
 //! A peer has tens of neighbours, links and jobs; 100,000 simulated peers have millions, and most of what they cost is waiting for memory.
 //! Keys that stand together are found in a few cache lines, however large the values are; a tree would take twice the memory, and a line a
-//! step. Inserting costs the entries behind: microseconds at the 20,000 that a limit allows at most. Large values that often move are boxed.
+//! step. Inserting costs the entries behind: tens of microseconds at the 20,000 that a limit allows at most. Large values that often move are boxed.
 
 use alloc::vec::Vec;
 use core::iter::Zip;

@@ -13,7 +13,6 @@ use engine::wire::tracker::{ClientMessage, Request, TrackerMessage};
 
 use crate::checks::Sabotage;
 use crate::content::Bytes;
-use crate::lookahead::fetch_all;
 use crate::network::{Connection, End, NodeId, Packet, Transfer, duration};
 use crate::node::{Heard, Kind, Node, node_at};
 use crate::scenario::{Behaviour, FaultKind};
@@ -129,7 +128,7 @@ impl World {
         if self.checks {
             check_codec(&packet);
         }
-        links.iter().filter_map(|link| self.links.spot(*link)).for_each(fetch_all);
+        links.iter().for_each(|link| self.links.fetch(*link));
         let mut groups: Vec<(Time, Vec<(LinkId, usize)>)> = Vec::new();
         for link in links {
             if !self.passes_out(from, *link, &packet) {

@@ -5,10 +5,9 @@
 //! are taken beforehand, each for another group of coming events, while the world goes on. Nothing is changed, and nobody waits.
 
 use std::collections::VecDeque;
-use std::ptr;
 
 use engine::id::LinkId;
-use engine::peer::glance::{Glance, STEPS};
+use engine::peer::glance::{Glance, STEPS, start};
 use engine::wire::peer::PeerMessage;
 
 use crate::network::NodeId;
@@ -72,7 +71,7 @@ impl World {
     fn glance(&self, coming: &Coming, step: usize) {
         let (node, link) = match coming.whom {
             Whom::Node(node) => (node, None),
-            Whom::End(link, _) if step == 0 => return self.links.spot(link).into_iter().for_each(fetch_all),
+            Whom::End(link, _) if step == 0 => return self.links.fetch(link),
             Whom::End(link, side) => {
                 let Some(connection) = self.links.get(link) else { return };
                 (connection.ends[side].node, Some(link))
@@ -82,12 +81,15 @@ impl World {
         match (step, &node.kind) {
             (0, _) | (2.., Kind::Tracker(_) | Kind::Puppet(_)) => {}
             (1, kind) => {
-                [at(kind), at(&node.wake), at(&node.clock)].into_iter().for_each(fetch);
+                start(kind, &mut fetch);
+                start(&node.wake, &mut fetch);
+                start(&node.clock, &mut fetch);
                 if link.is_none() {
-                    [at(&node.jobs), at(&node.line)].into_iter().for_each(fetch);
+                    start(&node.jobs, &mut fetch);
+                    start(&node.line, &mut fetch);
                 }
             }
-            (2, Kind::Client(client)) => fetch(at(&client.machine)),
+            (2, Kind::Client(client)) => start(&client.machine, &mut fetch),
             (STEPS_TO_MACHINE.., Kind::Client(client)) => {
                 let glance = Glance { link, piece: coming.piece };
                 let machine = client.machine.iter();
@@ -118,23 +120,13 @@ fn concerns(event: &Event, group: &mut Vec<Coming>) {
     }
 }
 
-/// Has all lines of a value fetched.
-pub(crate) fn fetch_all<T>(of: &T) {
-    (0..size_of::<T>()).step_by(64).for_each(|offset| fetch(at(of).wrapping_add(offset)));
-}
-
-/// Where a value begins.
-const fn at<T>(of: &T) -> *const u8 {
-    ptr::from_ref(of).cast()
-}
-
 /// Whether it is known how to have memory fetched.
 const FETCHES: bool = cfg!(target_arch = "x86_64");
 
 /// Has a line of memory fetched, and does not wait for it.
 #[cfg(target_arch = "x86_64")]
 #[expect(unsafe_code, reason = "an instruction that not every processor has")]
-fn fetch(at: *const u8) {
+pub(crate) fn fetch(at: *const u8) {
     use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
     // SAFETY: every processor of this kind has it, and it neither reads nor faults, whatever the address.
     unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
@@ -142,4 +134,4 @@ fn fetch(at: *const u8) {
 
 /// On other processors, whoever needs memory waits for it.
 #[cfg(not(target_arch = "x86_64"))]
-const fn fetch(_: *const u8) {}
+pub(crate) const fn fetch(_: *const u8) {}

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 
 use engine::id::{DeviceId, FileId, JobId, LinkId, Slot};
 use engine::name::{GroupName, UserName};
+use engine::peer::glance::whole;
 use engine::piece::Extent;
 use engine::table::Table;
 use engine::time::{Span, Time};
@@ -13,6 +14,7 @@ use engine::wire::tracker::{ClientMessage, TrackerMessage};
 use smallvec::SmallVec;
 
 use crate::content::Bytes;
+use crate::lookahead::fetch;
 
 /// A machine of the world, or somebody driven by hand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -126,9 +128,9 @@ impl Connections {
         link.0 as usize
     }
 
-    /// Where a connection stands, or stood; the memory itself is not read.
-    pub(crate) fn spot(&self, link: LinkId) -> Option<&Option<Connection>> {
-        self.0.get(Self::place(link))
+    /// Has the memory of a connection fetched, and does not wait for it.
+    pub(crate) fn fetch(&self, link: LinkId) {
+        self.0.get(Self::place(link)).into_iter().for_each(|place| whole(place, &mut fetch));
     }
 
     pub(crate) fn get(&self, link: LinkId) -> Option<&Connection> {

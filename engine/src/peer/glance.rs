@@ -85,18 +85,18 @@ impl File {
     }
 }
 
-/// The lines of a value.
-fn whole<T: ?Sized>(of: &T, fetch: &mut impl FnMut(*const u8)) {
+/// Names the lines of a value.
+pub fn whole<T: ?Sized>(of: &T, fetch: &mut impl FnMut(*const u8)) {
     let from = ptr::from_ref(of).cast::<u8>();
     (0..size_of_val(of)).step_by(LINE).for_each(|at| fetch(from.wrapping_add(at)));
 }
 
-/// The line in which a value begins.
-pub(super) fn start<T: ?Sized>(of: &T, fetch: &mut impl FnMut(*const u8)) {
+/// Names the line in which a value begins.
+pub fn start<T: ?Sized>(of: &T, fetch: &mut impl FnMut(*const u8)) {
     fetch(ptr::from_ref(of).cast());
 }
 
-/// The lines that say where an entry is.
+/// Names the lines that say where an entry is.
 fn keys<K, V>(table: &Table<K, V>, fetch: &mut impl FnMut(*const u8)) {
     whole(table.key_slice(), fetch);
 }

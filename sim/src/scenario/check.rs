@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use engine::limits::NEIGHBOURS_WANTED;
-use engine::name::{FileName, UserName, is_unprintable};
+use engine::name::{FileName, UserName};
 use engine::piece::{PIECE_LEN, Size};
 use engine::time::Span;
 use toml::Spanned;
@@ -12,7 +12,7 @@ use super::text::{self, Text};
 use super::units::{Length, Rate, TIME_MAX};
 use super::{
     Arrival, BadScenario, Band, Class, Departure, End, Fault, FaultKind, FileSpec, Needs, PEERS_MAX,
-    Scenario, Strength, Whom,
+    Scenario, Strength, Whom, check_shown,
 };
 use crate::bounds::rough;
 use crate::measure::Measure;
@@ -31,8 +31,7 @@ const PER_S: &str = "per_s is out of range: choose more than 0 and at most 10000
 /// Makes a scenario of what a file says.
 pub(super) fn resolve(source: &str, variant: Option<String>, said: Text) -> Result<Scenario, BadScenario> {
     let check = Check { source };
-    check.shows(said.about.span(), said.about.get_ref())?;
-    check.shows(0..0, variant.as_deref().unwrap_or_default())?;
+    check_shown(source, said.about.span(), said.about.get_ref())?;
     let files = check.files(&said.file)?;
     let classes = check.classes(&said)?;
     let faults = check.faults(&said, &classes)?;
@@ -271,7 +270,7 @@ impl Check<'_> {
                 .class_named(said.class.as_ref(), classes, span.clone())?
                 .map_or(Whom::Fetchers, Whom::Class),
         };
-        self.shows(span.clone(), name)?;
+        check_shown(self.source, span.clone(), name)?;
         if said.per_s.is_some_and(|per_s| !is_rate(per_s)) {
             return Err(self.at(span.clone(), PER_S));
         }
@@ -309,14 +308,6 @@ impl Check<'_> {
         })
     }
 
-    /// What a file says is shown: on one line of a terminal, which does nothing else.
-    fn shows(&self, span: Range<usize>, text: &str) -> Result<(), BadScenario> {
-        if text.chars().any(is_unprintable) {
-            return Err(self.at(span, "a text or name is shown on one line: leave out what cannot be"));
-        }
-        Ok(())
-    }
-
     fn bands(&self, said: &Text, classes: &[Class]) -> Result<Vec<Band>, BadScenario> {
         let bands = said.band.iter().map(|(name, band)| {
             let (span, band) = (band.span(), band.get_ref());
@@ -327,7 +318,7 @@ impl Check<'_> {
                     self.at(span.clone(), &why)
                 })?,
             };
-            self.shows(span.clone(), name)?;
+            check_shown(self.source, span.clone(), name)?;
             if band.min.is_none() && band.max.is_none() {
                 return Err(self.at(span, "the band is open at both ends: give it a min or a max"));
             }

@@ -21,7 +21,7 @@ use engine::piece::Size;
 use engine::time::Span;
 pub use fault::{Behaviour, Fault, FaultKind, Needs, Strength, Whom};
 
-/// Most characters that are shown of what is wrong, with all that it could be, and of the line.
+/// Most bytes that are shown of what is wrong, with all that it could be, and of the line.
 const WHY_MAX: usize = 800;
 const LINE_MAX: usize = 200;
 
@@ -204,13 +204,28 @@ impl BadScenario {
     }
 }
 
-/// A text as a terminal may show it: not too long, and with nothing in it that would do something there.
+/// A text as a terminal may show it: at most so many bytes, and nothing in it that would do something there.
 fn shown(text: &str, max: usize) -> String {
-    let mut shown: String = text.chars().take(max).map(shown_as).collect();
-    if text.chars().nth(max).is_some() {
-        shown.push_str("...");
+    let mut shown = String::new();
+    for c in text.chars().map(shown_as) {
+        if shown.len() + c.len_utf8() > max {
+            return shown + "...";
+        }
+        shown.push(c);
     }
     shown
+}
+
+/// Whether a terminal shows a text on one line, and does nothing else; names and texts are refused otherwise.
+fn check_shown(file: &str, span: Range<usize>, text: &str) -> Result<(), BadScenario> {
+    if text.chars().any(is_unprintable) {
+        return Err(BadScenario::at(
+            file,
+            span,
+            "a text or name is shown on one line: leave out what cannot be",
+        ));
+    }
+    Ok(())
 }
 
 fn shown_as(c: char) -> char {

@@ -92,6 +92,10 @@ fn what_a_file_says_does_nothing_to_the_terminal() {
         refusal("[band.comp", "[band.\"\\u202E\"]\nmeasure = \"makespan_s\"\nmax = 1\n[band.comp")
             .contains(shown)
     );
+    assert!(
+        refusal("[band.comp", "[variant.\"\\u0007\"]\n[band.comp")
+            .starts_with(&format!("line 20, column 10: {shown}"))
+    );
 }
 
 #[test]

@@ -4,8 +4,8 @@ use serde::Deserialize as _;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, Deserializer};
 
-use super::BadScenario;
 use super::text::Text;
+use super::{BadScenario, check_shown};
 
 /// What a file says, once for each of its variants; once, without a name, if it has none.
 pub(super) fn read(text: &str) -> Result<Vec<(Option<String>, Text)>, BadScenario> {
@@ -19,6 +19,7 @@ pub(super) fn read(text: &str) -> Result<Vec<(Option<String>, Text)>, BadScenari
     };
     let mut read = Vec::new();
     for (name, variant) in variants {
+        check_shown(text, name.span(), name.get_ref())?;
         let span = variant.span();
         let DeValue::Table(changes) = variant.into_inner() else {
             return Err(BadScenario::at(text, span, "write a variant as a table: [variant.NAME]"));
